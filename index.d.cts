@@ -1,0 +1,2 @@
+import cairn = require('./dist/index.js')
+export = cairn

@@ -1,0 +1,143 @@
+// The table of test suites: `npm test` runs them from top to bottom.
+//
+// To add one, add a row:
+//   name      what the summary and `npm test -- <name>` call it
+//   about     one line on what it proves
+//   command   the program and its arguments, started at the top of the repository
+//   env       environment variables to set, if any
+//   counts    how to read its output: `cargo` or `tap` of counts.mjs
+//   optional  true when it needs more than Node and Rust; it then runs only under CI=true, under
+//             CAIRN_SUITES=all, or when named
+//   needs     what must be there, each with the words that say how to get it; what is absent leaves the suite out
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { cargo, tap } from './counts.mjs'
+import { onPath, root } from './process.mjs'
+
+const node = (file, ...args) => [process.execPath, file, ...args]
+const cargoTest = (...args) => ['cargo', 'test', '--locked', '--no-fail-fast', ...args]
+
+const debian = (name) => `apt-get install ${name}`
+const program = (name, how) => ({ name, how, there: () => onPath(name) })
+const script = (path) => ({
+  name: path,
+  how: 'restore it',
+  there: () => existsSync(join(root, path)),
+})
+const host = (platform, arch) => ({
+  name: `a ${platform} ${arch} host`,
+  how: 'run it on one',
+  there: () => process.platform === platform && process.arch === arch,
+})
+const rustTarget = (triple) => ({
+  name: `the Rust target ${triple}`,
+  how: `rustup target add ${triple}`,
+  there: () => hasRustTarget(triple),
+})
+
+export const suites = [
+  {
+    name: 'scripts',
+    about: 'the bootstrap, the runner and the package metadata',
+    command: node('--test', '--test-reporter=tap', ...testsIn('scripts')),
+    counts: tap,
+  },
+  {
+    name: 'bench',
+    about: 'the arithmetic and the reports of the benchmark',
+    command: node('--test', '--test-reporter=tap', ...testsIn('bench')),
+    counts: tap,
+  },
+  {
+    name: 'rust',
+    about: 'unit, integration and documentation tests of every crate',
+    command: cargoTest('--workspace', '--exclude', 'cairn-napi'),
+    counts: cargo,
+  },
+  {
+    name: 'faults',
+    about: 'crash images at every kill point, failing disks, and planted bugs that must be found',
+    command: cargoTest(
+      '--package',
+      'cairn-engine',
+      '--package',
+      'cairn-storage',
+      '--package',
+      'cairn-env',
+      '--tests',
+      '--features',
+      'cairn-engine/failpoints,cairn-engine/planted-bugs',
+    ),
+    counts: cargo,
+  },
+  {
+    name: 'javascript',
+    about: 'the package through its addon',
+    command: node('node_modules/ava/entrypoints/cli.mjs', '--tap'),
+    counts: tap,
+  },
+  {
+    name: 'types',
+    about: 'the types that a schema gives its collection',
+    command: node('scripts/type-tests.mjs'),
+    counts: tap,
+  },
+  {
+    name: 'neon',
+    about: 'the arm64 kernels under emulation',
+    command: ['bash', '.ci/neon.sh'],
+    counts: cargo,
+    optional: true,
+    needs: [
+      script('.ci/neon.sh'),
+      host('linux', 'x64'),
+      program('qemu-aarch64', debian('qemu-user')),
+      program('aarch64-linux-gnu-gcc', debian('gcc-aarch64-linux-gnu libc6-dev-arm64-cross')),
+      rustTarget('aarch64-unknown-linux-gnu'),
+    ],
+  },
+  {
+    name: 'noavx',
+    about: 'the scalar kernels on an emulated processor without AVX',
+    command: ['bash', '.ci/noavx.sh'],
+    counts: cargo,
+    optional: true,
+    needs: [
+      script('.ci/noavx.sh'),
+      host('linux', 'x64'),
+      program('qemu-x86_64', debian('qemu-user')),
+    ],
+  },
+  {
+    name: 'verify',
+    about: 'formatting, lints, room edges, licences and package checks',
+    command: node('scripts/bootstrap.mjs', 'verify'),
+    counts: tap,
+    optional: true,
+  },
+]
+
+/** Why a suite does not run, as words for the summary, or null when it does. */
+export function leftOut(suite, { named = [], all = false } = {}) {
+  if (named.length > 0 && !named.includes(suite.name)) return 'not named'
+  if (suite.optional && named.length === 0 && !all) {
+    return 'not asked for; CAIRN_SUITES=all turns it on'
+  }
+  const absent = (suite.needs ?? []).find((need) => !need.there())
+  return absent ? `${absent.name} is absent (${absent.how})` : null
+}
+
+function testsIn(folder) {
+  return readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.test.mjs'))
+    .sort()
+    .map((name) => `${folder}/${name}`)
+}
+
+function hasRustTarget(triple) {
+  const { stdout } = spawnSync('rustc', ['--print', 'target-libdir', '--target', triple], {
+    encoding: 'utf8',
+  })
+  return Boolean(stdout) && existsSync(stdout.trim())
+}

@@ -1,0 +1,69 @@
+//! Deliberate breaks of one promise each, compiled in by the `planted-bugs` feature and
+//! chosen by `CAIRN_BUG=<name>`. A suite that stays green with one of them is blind.
+
+/// A rule of the engine that can be broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// The log is not synced before the acknowledgement.
+    SkipWalSync,
+    /// Directories are not synced after a rename.
+    SkipDirSync,
+    /// CURRENT is renamed before the manifest is synced.
+    RenameBeforeSync,
+    /// Replay stops one frame early.
+    ReplayStopsEarly,
+    /// Frame checksums cover the body but not the header.
+    ChecksumSkipsHeader,
+    /// A failed sync is retried instead of poisoning the collection.
+    RetryFailedSync,
+    /// Compaction forgets deletions made while it ran.
+    CompactionDropsTombstone,
+    /// The old log is removed before the manifest that replaces it is durable.
+    RemoveWalEarly,
+    /// Segments are not synced before the manifest lists them.
+    SkipSegmentSync,
+    /// A batch is written as one frame per row.
+    SplitBatch,
+    /// A damaged frame in the middle of a log is skipped instead of reported.
+    SkipDamagedFrame,
+    /// Block checksums of segments are not compared.
+    IgnoreBlockChecksum,
+}
+
+impl Bug {
+    /// Every planted bug.
+    pub const ALL: [Self; 12] = [
+        Self::SkipWalSync,
+        Self::SkipDirSync,
+        Self::RenameBeforeSync,
+        Self::ReplayStopsEarly,
+        Self::ChecksumSkipsHeader,
+        Self::RetryFailedSync,
+        Self::CompactionDropsTombstone,
+        Self::RemoveWalEarly,
+        Self::SkipSegmentSync,
+        Self::SplitBatch,
+        Self::SkipDamagedFrame,
+        Self::IgnoreBlockChecksum,
+    ];
+}
+
+/// Whether `bug` is to be committed. A constant `false` in normal builds.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+#[must_use]
+pub const fn planted(_bug: Bug) -> bool {
+    false
+}
+
+/// Whether `bug` is to be committed: when `CAIRN_BUG` names it.
+#[cfg(feature = "planted-bugs")]
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
+    use std::sync::OnceLock;
+    static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
+    CHOSEN
+        .get_or_init(|| std::env::var("CAIRN_BUG").ok())
+        .as_deref()
+        == Some(format!("{bug:?}").as_str())
+}

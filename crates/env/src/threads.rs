@@ -1,0 +1,55 @@
+//! Where work runs.
+
+use std::sync::Arc;
+
+/// A piece of work. It must not panic; the runner catches what does and drops it.
+pub type Task = Box<dyn FnOnce() + Send>;
+
+/// What kind of work a task is; decides where and with what priority it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Searches and reads that somebody awaits. Never blocks on a sync.
+    Foreground,
+    /// Group commits: block on fsync, must not hold up reads.
+    Commit,
+    /// Flush, compaction, index builds: low priority.
+    Background,
+}
+
+/// A scheduler. `spawn` is called without any lock held, because a simulation may run
+/// the task at once, inside the call.
+pub trait Threads: Send + Sync + 'static {
+    /// Runs `task` some time later (or now).
+    fn spawn(&self, lane: Lane, task: Task);
+    /// How many foreground workers there are, at least 1.
+    fn parallelism(&self) -> usize;
+    /// Runs `work(0) ... work(workers - 1)` at the same time, or one after another, and
+    /// returns when all are done. Worker 0 is the calling thread.
+    fn run(&self, workers: usize, work: &(dyn Fn(usize) + Sync));
+}
+
+/// Runs every task inside `spawn`: one thread, one order, for simulations.
+#[derive(Debug, Default)]
+pub struct InlineThreads;
+
+impl InlineThreads {
+    /// As a trait object.
+    #[must_use]
+    pub fn shared() -> Arc<dyn Threads> {
+        Arc::new(Self)
+    }
+}
+
+impl Threads for InlineThreads {
+    fn spawn(&self, _lane: Lane, task: Task) {
+        task();
+    }
+
+    fn parallelism(&self) -> usize {
+        1
+    }
+
+    fn run(&self, workers: usize, work: &(dyn Fn(usize) + Sync)) {
+        (0..workers).for_each(work);
+    }
+}

@@ -1,0 +1,5 @@
+//! Shells for 64-bit Arm.
+
+mod neon;
+
+pub(crate) use neon::Neon;

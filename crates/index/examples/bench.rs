@@ -1,0 +1,258 @@
+//! Builds a graph over a data set and prints recall and speed for a sweep of `ef`.
+//!
+//! ```text
+//! CAIRN_BENCH_DATA=<folder> cargo run --release -p cairn-index --example bench -- mnist-784
+//! ```
+//!
+//! The folder holds `<set>.base.u8bin`, `<set>.query.u8bin` and `<set>.gt100.ibin`: little-endian
+//! `u32` rows, `u32` dim, then the rows, of bytes or of `i32` row numbers of the nearest rows.
+//!
+//! | variable             | default               | meaning                                           |
+//! |----------------------|-----------------------|---------------------------------------------------|
+//! | `CAIRN_BENCH_DATA`   |                       | the folder                                        |
+//! | `CAIRN_BENCH_GRAPH`  | build, do not keep    | a file: read the graph from it, or build and write |
+//! | `CAIRN_BENCH_THREADS`| 2                     | threads of the build; searches use one            |
+//! | `CAIRN_BENCH_EF`     | 10,20,...             | the sweep                                         |
+//! | `CAIRN_BENCH_M`      | 16                    | `m`                                               |
+//! | `CAIRN_BENCH_EFC`    | 200                   | `ef_construction`                                 |
+//! | `CAIRN_BENCH_ROWS`   | all                   | the first rows only; the truth comes from a scan  |
+//! | `CAIRN_BENCH_QUERIES`| 2000                  | how many queries, at most                         |
+//! | `CAIRN_BENCH_REPEAT` | 3                     | passes; the median is printed with the extremes   |
+//! | `CAIRN_BENCH_ORDER`  | 0                     | 0: the rows of the file, 1: `locality_order`,     |
+//! |                      |                       | 2: shuffled, 3: shuffled, then `locality_order`   |
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own, outside the rooms: it reads files and a clock"
+)]
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+use std::{env, fs};
+
+use cairn_index::{Graph, HnswConfig, Metric, Query, Scratch, Vectors, Workers, flat};
+
+const K: usize = 10;
+
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn count(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for worker in 0..self.0 {
+                scope.spawn(move || work(worker));
+            }
+        });
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let set = env::args().nth(1).unwrap_or_else(|| "mnist-784".into());
+    let folder = env::var("CAIRN_BENCH_DATA")?;
+    let path = |part: &str| Path::new(&folder).join(format!("{set}.{part}"));
+    let (rows, dim, base) = read(&path("base.u8bin"), 1)?;
+    let (queries, _, query_bytes) = read(&path("query.u8bin"), 1)?;
+    let (_, depth, truth_bytes) = read(&path("gt100.ibin"), 4)?;
+    let (rows, all_rows) = (rows.min(setting("ROWS", usize::MAX)), rows);
+    let queries = queries.min(setting("QUERIES", 2000));
+
+    let mut vectors = Vectors::with_capacity(dim, rows);
+    vectors.fill_rows(rows, |row, slot| widen(&base, row as usize, slot));
+    let mut query_rows = vec![0.0; queries * dim];
+    for (row, slot) in query_rows.chunks_exact_mut(dim).enumerate() {
+        widen(&query_bytes, row, slot);
+    }
+    let truth = if rows == all_rows {
+        let (truth, _) = truth_bytes.as_chunks::<4>();
+        let rows = truth
+            .chunks_exact(depth)
+            .take(queries)
+            .flat_map(|nearest| &nearest[..K]);
+        rows.map(|row| u32::from_le_bytes(*row)).collect()
+    } else {
+        scan(&vectors, &query_rows)?
+    };
+    let (graph, seconds) = graph(&vectors)?;
+    println!(
+        "{set}: rows={rows} dim={dim} build={seconds:.1} s links={:.1} MB vectors={:.1} MB",
+        graph.bytes() as f64 / 1e6,
+        vectors.bytes() as f64 / 1e6,
+    );
+    // Recall is counted in the numbers of the file.
+    let mut arranged = (graph, vectors, (0..rows as u32).collect());
+    let order = setting("ORDER", 0);
+    if order >= 2 {
+        arranged = rearrange(&arranged, &shuffled(rows));
+    }
+    if order % 2 == 1 {
+        let started = Instant::now();
+        arranged = rearrange(&arranged, &arranged.0.locality_order());
+        println!("order={:.2} s", started.elapsed().as_secs_f64());
+    }
+    let (graph, vectors, numbers) = arranged;
+    let sweep = env::var("CAIRN_BENCH_EF")
+        .unwrap_or_else(|_| "10,15,20,25,30,40,50,60,70,80,100,120,150,200,300,400".into());
+    for ef in sweep.split(',') {
+        let ef = ef.parse()?;
+        sweep_one(&graph, &vectors, &query_rows, ef, &numbers, &truth);
+    }
+    Ok(())
+}
+
+/// The rows nearest to each query.
+fn scan(vectors: &Vectors, queries: &[f32]) -> Result<Vec<u32>, Box<dyn Error>> {
+    let mut query = Query::new(&[], vectors.stride());
+    let (mut truth, mut hits) = (Vec::new(), Vec::new());
+    for vector in queries.chunks_exact(vectors.dim()) {
+        query.set(vector);
+        let (rows, tie) = (0..vectors.len() as u32, |a: u32, b: u32| a.cmp(&b));
+        flat::search(
+            vectors,
+            Metric::L2,
+            &query,
+            K,
+            rows,
+            |_| true,
+            tie,
+            || false,
+            &mut hits,
+        )?;
+        truth.extend(hits.iter().map(|hit| hit.row));
+    }
+    Ok(truth)
+}
+
+type Arranged = (Graph, Vectors, Vec<u32>);
+
+/// Graph, rows and their numbers in another order.
+fn rearrange((graph, vectors, numbers): &Arranged, order: &[u32]) -> Arranged {
+    let mut moved = Vectors::with_capacity(vectors.dim(), order.len());
+    moved.fill_rows(order.len(), |row, slot| {
+        slot.copy_from_slice(vectors.row(order[row as usize]));
+    });
+    let numbers = order.iter().map(|&row| numbers[row as usize]).collect();
+    (graph.permuted(order), moved, numbers)
+}
+
+fn shuffled(rows: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    let mut state = 1u64;
+    for last in (1..rows).rev() {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        order.swap(last, (state >> 33) as usize % (last + 1));
+    }
+    order
+}
+
+fn sweep_one(
+    graph: &Graph,
+    vectors: &Vectors,
+    queries: &[f32],
+    ef: usize,
+    numbers: &[u32],
+    truth: &[u32],
+) {
+    let mut query = Query::new(&[], vectors.stride());
+    let (mut scratch, mut hits) = (Scratch::new(), Vec::with_capacity(K));
+    let count = queries.len() / vectors.dim();
+    let (mut found, mut hops, mut distances) = (0, 0, 0);
+    let mut speeds = Vec::new();
+    for pass in 0..setting("REPEAT", 3) {
+        let started = Instant::now();
+        let mut answers = Vec::with_capacity(count);
+        for vector in queries.chunks_exact(vectors.dim()) {
+            query.set(vector);
+            let effort = graph
+                .search(
+                    vectors,
+                    &query,
+                    K,
+                    ef,
+                    |_| true,
+                    &mut scratch,
+                    || false,
+                    &mut hits,
+                )
+                .expect("nobody stops it");
+            if pass == 0 {
+                answers.push(hits.clone());
+                hops += effort.hops;
+                distances += effort.distances;
+            }
+        }
+        speeds.push(count as f64 / started.elapsed().as_secs_f64());
+        for (at, hits) in answers.iter().enumerate() {
+            let right = |row: &&u32| hits.iter().any(|hit| numbers[hit.row as usize] == **row);
+            found += truth[at * K..(at + 1) * K].iter().filter(right).count();
+        }
+    }
+    if speeds.len() > 1 {
+        speeds.remove(0); // Warm-up, and it kept the answers.
+    }
+    speeds.sort_by(f64::total_cmp);
+    println!(
+        "ef={ef:4} recall={:.4} qps={:8.0} ({:.0}-{:.0}) hops={:.1} distances={:.0}",
+        found as f64 / (count * K) as f64,
+        speeds[speeds.len() / 2],
+        speeds[0],
+        speeds[speeds.len() - 1],
+        f64::from(hops) / count as f64,
+        f64::from(distances) / count as f64,
+    );
+}
+
+fn graph(vectors: &Vectors) -> Result<(Graph, f64), Box<dyn Error>> {
+    let kept = env::var("CAIRN_BENCH_GRAPH").ok();
+    if let Some(bytes) = kept.as_ref().and_then(|path| fs::read(path).ok()) {
+        return Ok((Graph::from_bytes(&bytes, vectors.len())?, 0.0));
+    }
+    let config = HnswConfig {
+        ef_construction: setting("EFC", 200),
+        ..HnswConfig::with_m(setting("M", 16))
+    };
+    let started = Instant::now();
+    let threads = Threads(setting("THREADS", 2));
+    let graph = Graph::build(vectors, Metric::L2, &config, &threads, &())?;
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{:?}", graph.check(vectors, Metric::L2)?);
+    if let Some(path) = kept {
+        fs::write(path, graph.to_bytes())?;
+    }
+    Ok((graph, seconds))
+}
+
+fn setting(name: &str, default: usize) -> usize {
+    let value = env::var(format!("CAIRN_BENCH_{name}"));
+    value
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Rows, dim, and the bytes of the rows.
+fn read(path: &Path, component_bytes: usize) -> Result<(usize, usize, Vec<u8>), Box<dyn Error>> {
+    let mut bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let number = |at: usize| -> Result<usize, Box<dyn Error>> {
+        let number = bytes.get(at..at + 4).ok_or("the file has no header")?;
+        Ok(u32::from_le_bytes(number.try_into()?) as usize)
+    };
+    let (rows, dim) = (number(0)?, number(4)?);
+    if bytes.len() != 8 + rows * dim * component_bytes {
+        return Err(format!("{}: wrong length", path.display()).into());
+    }
+    bytes.drain(..8);
+    Ok((rows, dim, bytes))
+}
+
+fn widen(bytes: &[u8], row: usize, slot: &mut [f32]) {
+    let dim = slot.len();
+    for (to, from) in slot.iter_mut().zip(&bytes[row * dim..]) {
+        *to = f32::from(*from);
+    }
+}

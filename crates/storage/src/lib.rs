@@ -1,0 +1,47 @@
+//! Bytes that survive: write-ahead log, segment container, manifests, directory lock.
+//!
+//! This room knows bytes and checksums, nothing of vectors, keys or JSON. It makes four
+//! promises, each proved by test files of its own in `tests/`:
+//!
+//! - **What was synced comes back.** [`Wal::append`] with `sync` returns after one write and
+//!   one sync; the frames of that call are delivered again by the next [`Wal::open`], whole and
+//!   in order, after a crash at any point.
+//! - **Torn is not corrupt.** Bytes a crash may have left are cut and counted; bytes that were
+//!   durable and have changed are reported as [`StorageError::Corrupt`] with file and offset.
+//!   The log carries the evidence to tell them apart (see [`Wal`]).
+//! - **Never a wrong byte.** Segments are read through block checksums that also bind file,
+//!   section and position.
+//! - **Old or new, never neither.** [`publish`] replaces one manifest by the next atomically.
+//!
+//! `FORMAT.md` at the root of the repository describes every byte.
+//!
+//! Refused alternatives: memory-mapped reads (a truncated or failing file would kill the process
+//! with SIGBUS, and no checksum could stand between the page and its reader); a text log of
+//! checksums beside the data (two files that can disagree); retrying a failed sync (the kernel
+//! may have dropped the dirty pages and answers success the second time).
+
+#![deny(unsafe_code)]
+
+mod checksum;
+mod current;
+mod envelope;
+mod error;
+mod fields;
+mod lock;
+mod segment;
+mod wal;
+
+pub use checksum::{Crc32c, crc32c};
+pub use current::{
+    Leftover, leftovers, list_versions, load, publish, read_current, remove_leftovers,
+    remove_version,
+};
+pub use error::{Result, StorageError};
+pub use lock::{DirectoryLock, Holder};
+pub use segment::{
+    BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile, SegmentReader, SegmentWriter,
+    sync_segment_dir,
+};
+pub use wal::{
+    FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Frame, FrameToWrite, Recovery, Wal, WalOptions,
+};

@@ -1,0 +1,320 @@
+//! Reading a segment, every byte through a checksum.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_env::{Access, Bug, DiskFile, Env, planted};
+
+use super::format::{
+    Entry, HEADER_BYTES, Header, TRAILER_BYTES, Trailer, block_crc, decode_footer, flags_known,
+    footer_crc,
+};
+use super::{BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile};
+use crate::error::{Result, StorageError};
+use crate::fields::read_exact;
+
+/// Bytes per read of a long run of whole blocks, verified in place right after it.
+const READ_BYTES: usize = 1024 * 1024; // 1 MiB: large for the kernel, small for the L2 cache
+
+const _: () = assert!(READ_BYTES.is_multiple_of(BLOCK_BYTES));
+
+thread_local! {
+    /// A block of which only a part is wanted.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A finished segment, open for reading from any number of threads.
+#[derive(Debug)]
+pub struct SegmentReader {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    header: Header,
+    trailer: Trailer,
+    /// Every section of the file, in file order.
+    entries: Vec<Entry>,
+    /// Those the caller understands.
+    sections: Vec<Section>,
+}
+
+impl SegmentReader {
+    /// Opens the segment at `path` and verifies header, footer and trailer; bodies are verified
+    /// as they are read.
+    ///
+    /// `expected`: what its manifest remembers. `known`: section kinds the caller understands;
+    /// other sections are passed over, unless they are [`REQUIRED`].
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`], [`StorageError::Corrupt`]; [`StorageError::Unsupported`] for a
+    /// newer format or a required section that is not known.
+    pub fn open(
+        env: &Env,
+        path: &Path,
+        expected: Option<SegmentFile>,
+        known: &[u32],
+    ) -> Result<Self> {
+        let corrupt = |at, what: &str| Err(StorageError::corrupt(path, at, what));
+        let file = env.disk.open(path, Access::Read);
+        let file = file.map_err(StorageError::io("open", path))?;
+        let bytes = file.len().map_err(StorageError::io("len", path))?;
+        if bytes < (HEADER_BYTES + TRAILER_BYTES) as u64 {
+            return corrupt(0, "shorter than its header");
+        }
+        let trailer_offset = bytes - TRAILER_BYTES as u64;
+        let (mut head, mut tail) = ([0; HEADER_BYTES], [0; TRAILER_BYTES]);
+        read_exact(&*file, path, 0, &mut head)?;
+        let header = Header::decode(path, &head)?;
+        read_exact(&*file, path, trailer_offset, &mut tail)?;
+        let trailer = Trailer::decode(path, &tail, bytes)?;
+        if expected.is_some_and(|expected| expected != trailer.file()) {
+            return corrupt(trailer_offset, "not the file its manifest lists");
+        }
+        let offset = trailer.footer_offset;
+        let mut footer = vec![0; in_memory(path, offset, trailer.footer_bytes)?];
+        read_exact(&*file, path, offset, &mut footer)?;
+        if footer_crc(&head, &footer) != trailer.footer_crc {
+            return corrupt(offset, "wrong footer checksum");
+        }
+        let entries = decode_footer(path, offset, &footer)?;
+        Ok(Self {
+            sections: select(path, &entries, known)?,
+            file,
+            path: path.to_path_buf(),
+            header,
+            trailer,
+            entries,
+        })
+    }
+
+    /// The sections the caller understands, in file order.
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// Bytes of a section, or `None` if there is none of this id.
+    #[must_use]
+    pub fn len(&self, id: SectionId) -> Option<u64> {
+        self.find(id).map(|entry| entry.bytes)
+    }
+
+    /// Whether the file has no section the caller understands.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
+
+    /// The segment's own id.
+    #[must_use]
+    pub fn identity(&self) -> [u8; 16] {
+        self.header.identity
+    }
+
+    /// The collection it was written for.
+    #[must_use]
+    pub fn collection(&self) -> u64 {
+        self.header.collection
+    }
+
+    /// Its length and checksum, as a manifest remembers them.
+    #[must_use]
+    pub fn file(&self) -> SegmentFile {
+        self.trailer.file()
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A whole section.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if there is no such section or a block of it is damaged.
+    pub fn read(&self, id: SectionId) -> Result<Vec<u8>> {
+        let entry = self.entry(id)?;
+        let mut body = vec![0; in_memory(&self.path, entry.offset, entry.bytes)?];
+        self.fill(entry, 0, &mut body)?;
+        Ok(body)
+    }
+
+    /// A whole section, in place: large reads, each verified where it landed.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    /// If `buf` is not as long as the section.
+    pub fn read_into(&self, id: SectionId, buf: &mut [u8]) -> Result<()> {
+        let entry = self.entry(id)?;
+        assert_eq!(
+            buf.len() as u64,
+            entry.bytes,
+            "a buffer as long as the section"
+        );
+        self.fill(entry, 0, buf)
+    }
+
+    /// `buf.len()` bytes from `offset` of a section. Whole blocks land in place, others go
+    /// through a scratch block of the thread's; only blocks that are touched are read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and [`StorageError::Corrupt`] if the section ends before: whoever
+    /// asks has the range from another section, and the two do not agree.
+    pub fn read_range(&self, id: SectionId, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let entry = self.entry(id)?;
+        let end = offset.checked_add(buf.len() as u64);
+        if end.is_none_or(|end| end > entry.bytes) {
+            return Err(self.damage(entry, entry.bytes, "range lies outside the section"));
+        }
+        self.fill(entry, offset, buf)
+    }
+
+    /// Reads everything, sections not understood included, and reports the first damage.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn verify_all(&self) -> Result<()> {
+        let mut buffer = vec![0; READ_BYTES];
+        for (index, entry) in self.entries.iter().enumerate() {
+            let mut at = 0;
+            while at < entry.bytes {
+                let bytes = (entry.bytes - at).min(READ_BYTES as u64);
+                let bytes = usize::try_from(bytes).expect("at most the buffer");
+                self.fill(entry, at, &mut buffer[..bytes])?;
+                at += bytes as u64;
+            }
+            let end = entry.offset + entry.bytes;
+            let next = self.entries.get(index + 1);
+            let next = next.map_or(self.trailer.footer_offset, |next| next.offset);
+            let fill = usize::try_from(next - end).expect("less than the alignment");
+            self.pread(entry, entry.bytes, &mut buffer[..fill])?;
+            if buffer[..fill].iter().any(|byte| *byte != 0) {
+                return Err(self.damage(entry, entry.bytes, "filling is not zero"));
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: SectionId) -> Option<&Entry> {
+        self.sections.iter().find(|section| section.id == id)?;
+        self.entries.iter().find(|entry| entry.id == id)
+    }
+
+    fn entry(&self, id: SectionId) -> Result<&Entry> {
+        self.find(id).ok_or_else(|| StorageError::Corrupt {
+            file: self.path.clone(),
+            offset: self.trailer.footer_offset,
+            section: Some(id.to_string()),
+            what: "section is missing".to_owned(),
+        })
+    }
+
+    /// Fills `buf` from `offset` of the section's body; the range lies inside it.
+    fn fill(&self, entry: &Entry, offset: u64, buf: &mut [u8]) -> Result<()> {
+        const BLOCK: u64 = BLOCK_BYTES as u64;
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let (index, skip) = (at / BLOCK, at % BLOCK);
+            let left = entry.bytes - index * BLOCK;
+            let run = if skip == 0 {
+                whole_blocks(rest.len(), left)
+            } else {
+                0
+            };
+            let done = if run > 0 {
+                self.pread(entry, at, &mut rest[..run])?;
+                for (block, index) in rest[..run].chunks(BLOCK_BYTES).zip(index..) {
+                    self.verify(entry, index, block)?;
+                }
+                run
+            } else {
+                let wanted = (left.min(BLOCK) - skip).min(rest.len() as u64);
+                let wanted = usize::try_from(wanted).expect("at most a block");
+                self.part(entry, index, skip, &mut rest[..wanted])?;
+                wanted
+            };
+            at += done as u64;
+            rest = &mut rest[done..];
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` from `skip` of block `index`.
+    fn part(&self, entry: &Entry, index: u64, skip: u64, buf: &mut [u8]) -> Result<()> {
+        let start = index * BLOCK_BYTES as u64;
+        let bytes = (entry.bytes - start).min(BLOCK_BYTES as u64);
+        let bytes = usize::try_from(bytes).expect("at most a block");
+        let skip = usize::try_from(skip).expect("less than a block");
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(BLOCK_BYTES, 0);
+            let block = &mut scratch[..bytes];
+            self.pread(entry, start, block)?;
+            self.verify(entry, index, block)?;
+            buf.copy_from_slice(&block[skip..skip + buf.len()]);
+            Ok(())
+        })
+    }
+
+    fn pread(&self, entry: &Entry, at: u64, buf: &mut [u8]) -> Result<()> {
+        match read_exact(&*self.file, &self.path, entry.offset + at, buf) {
+            Err(StorageError::Corrupt { what, .. }) => Err(self.damage(entry, at, &what)),
+            other => other,
+        }
+    }
+
+    fn verify(&self, entry: &Entry, index: u64, block: &[u8]) -> Result<()> {
+        let mut crc = block_crc(&self.header.identity, entry.id, index);
+        crc.update(block);
+        let slot = usize::try_from(index).expect("blocks are counted in u32");
+        if crc.finish() == entry.checksums[slot] || planted(Bug::IgnoreBlockChecksum) {
+            Ok(())
+        } else {
+            Err(self.damage(entry, index * BLOCK_BYTES as u64, "wrong block checksum"))
+        }
+    }
+
+    /// Damage at `at` of the section's body.
+    fn damage(&self, entry: &Entry, at: u64, what: &str) -> StorageError {
+        StorageError::Corrupt {
+            file: self.path.clone(),
+            offset: entry.offset + at,
+            section: Some(entry.id.to_string()),
+            what: what.to_owned(),
+        }
+    }
+}
+
+/// How many of `wanted` bytes can be read and verified in place, from the start of a block
+/// where `left` bytes of the section are left: whole blocks, the section's short last one too.
+fn whole_blocks(wanted: usize, left: u64) -> usize {
+    let wanted = wanted.min(READ_BYTES);
+    if wanted as u64 == left {
+        wanted
+    } else {
+        wanted - wanted % BLOCK_BYTES
+    }
+}
+
+/// The sections the caller understands.
+fn select(path: &Path, entries: &[Entry], known: &[u32]) -> Result<Vec<Section>> {
+    let mut sections = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if known.contains(&entry.id.kind) && flags_known(entry.flags) {
+            sections.push(Section {
+                id: entry.id,
+                flags: entry.flags,
+                bytes: entry.bytes,
+            });
+        } else if entry.flags & REQUIRED != 0 {
+            let what = format!("required section {} flags={:#x}", entry.id, entry.flags);
+            return Err(StorageError::unsupported(path, what));
+        }
+    }
+    Ok(sections)
+}
+
+fn in_memory(path: &Path, offset: u64, bytes: u64) -> Result<usize> {
+    usize::try_from(bytes).map_err(|_| StorageError::corrupt(path, offset, "longer than memory"))
+}

@@ -1,0 +1,188 @@
+//! Headers of log files and frames, to bytes and back.
+
+use std::path::{Path, PathBuf};
+
+use cairn_env::{Bug, planted};
+
+use super::{FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES};
+use crate::checksum::crc32c;
+use crate::envelope;
+use crate::error::{Result, StorageError};
+use crate::fields::{get_u32, get_u64, put_u32, put_u64};
+
+/// Bytes of a file's header.
+pub(crate) const FILE_HEADER_BYTES: usize = 64;
+
+/// Bytes of a frame's header.
+pub(crate) const FRAME_HEADER_BYTES: usize = 56;
+
+/// Frames start at multiples of this.
+pub(crate) const FRAME_ALIGN: usize = 8;
+
+/// Kind of the mark behind the last synced frame; callers number theirs from 1.
+pub(crate) const KIND_MARK: u8 = 0;
+
+/// Where a frame header holds its log id; the search for headers looks here first.
+pub(crate) const LOG_ID_AT: usize = 16;
+
+/// File flag: the file held another log before, so bytes behind the last frame may be its.
+const FLAG_RECYCLED: u16 = 1;
+
+const FILE_MAGIC: [u8; 8] = *b"CAIRNWAL";
+
+const _: () = assert!(FILE_HEADER_BYTES.is_multiple_of(FRAME_ALIGN));
+const _: () = assert!(FRAME_HEADER_BYTES.is_multiple_of(FRAME_ALIGN));
+const _: () = assert!(FRAME_BODY_BYTES_MAX <= u32::MAX as u64);
+const _: () = assert!((FRAME_HEADER_BYTES + FRAME_ALIGN) as u64 <= FRAME_OVERHEAD_BYTES);
+
+/// What a file says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    /// Whether the file held another log before.
+    pub recycled: bool,
+    /// Random, new for every generation of a file, never zero.
+    pub log_id: u64,
+    /// Whose log it is.
+    pub collection: u64,
+    /// Where the log before this file ended; all frames here are above.
+    pub prev_lsn: u64,
+    /// Epoch of all frames in the file.
+    pub epoch: u64,
+    /// Wall time of its making; for people, nothing rests on it.
+    pub created_unix_ms: u64,
+}
+
+impl FileHeader {
+    /// The lowest lsn the file may hold: its name.
+    pub(crate) fn first_lsn(&self) -> u64 {
+        self.prev_lsn.saturating_add(1)
+    }
+
+    pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        put_u64(&mut bytes, 16, self.log_id);
+        put_u64(&mut bytes, 24, self.collection);
+        put_u64(&mut bytes, 32, self.first_lsn());
+        put_u64(&mut bytes, 40, self.prev_lsn);
+        put_u64(&mut bytes, 48, self.epoch);
+        put_u64(&mut bytes, 56, self.created_unix_ms);
+        let flags = if self.recycled { FLAG_RECYCLED } else { 0 };
+        envelope::seal(&mut bytes, FILE_MAGIC, flags);
+        bytes
+    }
+
+    /// Reads the header of the file named by `first_lsn`.
+    pub(crate) fn decode(
+        file: &Path,
+        bytes: &[u8; FILE_HEADER_BYTES],
+        first_lsn: u64,
+        collection: u64,
+    ) -> Result<Self> {
+        let flags = envelope::check(file, 0, bytes, FILE_MAGIC, FLAG_RECYCLED)?;
+        let header = Self {
+            recycled: flags & FLAG_RECYCLED != 0,
+            log_id: get_u64(bytes, 16),
+            collection: get_u64(bytes, 24),
+            prev_lsn: get_u64(bytes, 40),
+            epoch: get_u64(bytes, 48),
+            created_unix_ms: get_u64(bytes, 56),
+        };
+        let corrupt = |at, what: &str| Err(StorageError::corrupt(file, at, what));
+        if header.log_id == 0 {
+            return corrupt(16, "log_id is zero");
+        }
+        if header.collection != collection {
+            return corrupt(24, "belongs to another collection");
+        }
+        if get_u64(bytes, 32) != first_lsn || header.first_lsn() != first_lsn {
+            return corrupt(32, "first_lsn is not the one in its name");
+        }
+        Ok(header)
+    }
+}
+
+/// What stands before a frame's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    /// CRC-32C of the body and the zeros that fill it up to a multiple of eight.
+    pub body_crc: u32,
+    /// Bytes of the body, without filling.
+    pub body_bytes: u32,
+    /// [`KIND_MARK`], or the caller's.
+    pub kind: u8,
+    /// None yet; a bit that is set means a newer format.
+    pub flags: u8,
+    /// The file's.
+    pub log_id: u64,
+    /// The frame's version; for a mark, that of the frame before it.
+    pub lsn: u64,
+    /// The version of the frame before it in this log.
+    pub prev: u64,
+    /// How far the log was known durable when the frame was encoded.
+    pub synced: u64,
+    /// The file's.
+    pub epoch: u64,
+}
+
+impl FrameHeader {
+    /// The mark that says the log is durable up to `lsn`.
+    pub(crate) fn mark(file: &FileHeader, lsn: u64) -> Self {
+        Self {
+            body_crc: crc32c(&[]),
+            body_bytes: 0,
+            kind: KIND_MARK,
+            flags: 0,
+            log_id: file.log_id,
+            lsn,
+            prev: lsn,
+            synced: lsn,
+            epoch: file.epoch,
+        }
+    }
+
+    /// Bytes of the whole frame, filling included.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        let body = u64::from(self.body_bytes);
+        FRAME_HEADER_BYTES as u64 + body.next_multiple_of(FRAME_ALIGN as u64)
+    }
+
+    pub(crate) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        put_u32(&mut bytes, 4, self.body_crc);
+        put_u32(&mut bytes, 8, self.body_bytes);
+        bytes[12] = self.kind;
+        bytes[13] = self.flags;
+        put_u64(&mut bytes, LOG_ID_AT, self.log_id);
+        put_u64(&mut bytes, 24, self.lsn);
+        put_u64(&mut bytes, 32, self.prev);
+        put_u64(&mut bytes, 40, self.synced);
+        put_u64(&mut bytes, 48, self.epoch);
+        let crc = crc32c(&bytes[4..]);
+        put_u32(&mut bytes, 0, crc);
+        bytes
+    }
+
+    /// Reads a header of generation `log_id`; `None` for anything else: zeros, another
+    /// generation's frame, damage.
+    pub(crate) fn decode(bytes: &[u8], log_id: u64) -> Option<Self> {
+        let right = get_u32(bytes, 0) == crc32c(&bytes[4..FRAME_HEADER_BYTES]);
+        let header = Self {
+            body_crc: get_u32(bytes, 4),
+            body_bytes: get_u32(bytes, 8),
+            kind: bytes[12],
+            flags: bytes[13],
+            log_id: get_u64(bytes, LOG_ID_AT),
+            lsn: get_u64(bytes, 24),
+            prev: get_u64(bytes, 32),
+            synced: get_u64(bytes, 40),
+            epoch: get_u64(bytes, 48),
+        };
+        let believed = right || planted(Bug::ChecksumSkipsHeader);
+        (believed && header.log_id == log_id).then_some(header)
+    }
+}
+
+/// The path of the file whose lowest lsn is `first_lsn`.
+pub(crate) fn file_path(dir: &Path, first_lsn: u64) -> PathBuf {
+    dir.join(format!("{first_lsn:020}.wal"))
+}

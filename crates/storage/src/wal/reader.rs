@@ -1,0 +1,169 @@
+//! One log file, read through a window.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn_env::DiskFile;
+
+use super::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_MARK, LOG_ID_AT};
+use crate::checksum::crc32c;
+use crate::error::{Result, StorageError};
+use crate::fields::{get_u64, read_exact};
+
+/// Bytes read ahead at a time; a frame longer than this is read whole.
+const WINDOW_BYTES: usize = 1024 * 1024; // 1 MiB: past this a read costs no less per byte
+
+/// A log file open for recovery.
+pub(crate) struct LogReader<'a> {
+    file: Arc<dyn DiskFile>,
+    path: &'a Path,
+    len: u64,
+    log_id: u64,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+/// What stands at an offset.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    /// A frame with an undamaged body.
+    Frame(FrameHeader),
+    /// A mark: the log was durable up to here.
+    Mark(FrameHeader),
+    /// Anything else: zeros, another generation, damage, the end of the file.
+    Nothing,
+}
+
+/// What lies behind the end of the valid chain.
+pub(crate) struct Remains {
+    /// The first header that proves durability above the chain's last lsn, and its offset.
+    pub witness: Option<(u64, FrameHeader)>,
+    /// Bytes of the torn tail, as far as it can be recognised.
+    pub torn_bytes: u64,
+}
+
+impl<'a> LogReader<'a> {
+    /// `log_id`: the generation whose frames are looked for.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, path: &'a Path, len: u64, log_id: u64) -> Self {
+        Self {
+            file,
+            path,
+            len,
+            log_id,
+            window: Vec::new(),
+            window_start: 0,
+        }
+    }
+
+    /// The frame at `offset`.
+    pub(crate) fn frame(&mut self, offset: u64) -> Result<Found> {
+        let log_id = self.log_id;
+        let bytes = self.view(offset, FRAME_HEADER_BYTES as u64)?;
+        if bytes.len() < FRAME_HEADER_BYTES {
+            return Ok(Found::Nothing);
+        }
+        let Some(header) = FrameHeader::decode(bytes, log_id) else {
+            return Ok(Found::Nothing);
+        };
+        if header.kind == KIND_MARK {
+            return Ok(Found::Mark(header));
+        }
+        if header.frame_bytes() > self.len - offset {
+            // Nothing is read for a body the file cannot hold.
+            return Ok(Found::Nothing);
+        }
+        let frame = self.view(offset, header.frame_bytes())?;
+        if crc32c(&frame[FRAME_HEADER_BYTES..]) == header.body_crc {
+            Ok(Found::Frame(header))
+        } else {
+            Ok(Found::Nothing)
+        }
+    }
+
+    /// The body of the frame found at `offset`.
+    pub(crate) fn body(&mut self, offset: u64, header: &FrameHeader) -> Result<&[u8]> {
+        let start = offset + FRAME_HEADER_BYTES as u64;
+        self.view(start, u64::from(header.body_bytes))
+    }
+
+    /// Looks at everything from `offset`, where the valid chain ended with `last_lsn`, and where
+    /// a mark stands if `mark`.
+    ///
+    /// In a file that was `recycled` only what carries this generation's id counts as torn.
+    pub(crate) fn remains(
+        &mut self,
+        offset: u64,
+        last_lsn: u64,
+        recycled: bool,
+        mark: bool,
+    ) -> Result<Remains> {
+        let (log_id, len) = (self.log_id, self.len);
+        let tail = offset + if mark { FRAME_HEADER_BYTES as u64 } else { 0 };
+        let (mut torn_end, mut base) = (tail, offset);
+        while base < len {
+            // Windows overlap by a header, so that each is seen whole in one of them.
+            let window = self.view(base, (WINDOW_BYTES + FRAME_HEADER_BYTES) as u64)?;
+            let step = window.len().min(WINDOW_BYTES);
+            for (index, word) in window[..step].chunks(FRAME_ALIGN).enumerate() {
+                let at = index * FRAME_ALIGN;
+                let here = base + at as u64;
+                if !recycled && word.iter().any(|byte| *byte != 0) {
+                    torn_end = torn_end.max((here + FRAME_ALIGN as u64).min(len));
+                }
+                let Some(bytes) = window.get(at..at + FRAME_HEADER_BYTES) else {
+                    continue;
+                };
+                if get_u64(bytes, LOG_ID_AT) != log_id {
+                    continue;
+                }
+                let header = FrameHeader::decode(bytes, log_id);
+                if let Some(header) = header.filter(|header| header.synced > last_lsn) {
+                    return Ok(Remains {
+                        witness: Some((here, header)),
+                        torn_bytes: 0,
+                    });
+                }
+                if here >= tail {
+                    let bytes = header.map_or(FRAME_HEADER_BYTES as u64, |h| h.frame_bytes());
+                    torn_end = torn_end.max(here.saturating_add(bytes).min(len));
+                }
+            }
+            base += step as u64;
+        }
+        Ok(Remains {
+            witness: None,
+            torn_bytes: torn_end.saturating_sub(tail),
+        })
+    }
+
+    /// Writes `from..to` again as it is and makes it durable.
+    pub(crate) fn rewrite(&mut self, from: u64, to: u64) -> Result<()> {
+        let (file, path) = (Arc::clone(&self.file), self.path);
+        let mut at = from;
+        while at < to {
+            let bytes = self.view(at, (to - at).min(WINDOW_BYTES as u64))?;
+            file.write_at(at, bytes)
+                .map_err(StorageError::io("write", path))?;
+            at += bytes.len() as u64;
+        }
+        file.sync_data().map_err(StorageError::io("sync", path))
+    }
+
+    /// Up to `bytes` bytes from `offset`; fewer at the end of the file.
+    fn view(&mut self, offset: u64, bytes: u64) -> Result<&[u8]> {
+        let available = bytes.min(self.len.saturating_sub(offset));
+        let wanted = usize::try_from(available)
+            .map_err(|_| StorageError::corrupt(self.path, offset, "frame longer than memory"))?;
+        let window_end = self.window_start + self.window.len() as u64;
+        if offset < self.window_start || offset + available > window_end {
+            let ahead = self.len.saturating_sub(offset).min(WINDOW_BYTES as u64);
+            let ahead = usize::try_from(ahead).expect("at most a window");
+            // Lengths are the file's, so this never takes more memory than the file has bytes.
+            self.window.resize(wanted.max(ahead), 0);
+            self.window_start = offset;
+            read_exact(&*self.file, self.path, offset, &mut self.window)?;
+        }
+        let start = usize::try_from(offset - self.window_start).expect("inside the window");
+        Ok(&self.window[start..start + wanted])
+    }
+}

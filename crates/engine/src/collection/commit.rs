@@ -1,0 +1,417 @@
+//! Group commit without a timer: whoever finds no leader becomes it; what queues while the leader
+//! syncs is its next group.
+//!
+//! A group is applied to the memtable before it is logged, invisibly: readers see the version of
+//! the published view, and that one moves on only after the sync. So later batches of a group see
+//! the earlier ones, and a group whose sync fails is never seen.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cairn_env::{Bug, KillPoint, Lane, planted};
+use cairn_storage::{FrameToWrite, Wal};
+
+use crate::batch::{WriteBatch, WriteOptions, WriteResult};
+use crate::error::{Code, Error, Result, closed, poisoned};
+use crate::frame::{Changes, KIND_CHANGES};
+use crate::memtable::NewRow;
+use crate::options::Durability;
+use crate::view::{MemtableView, View};
+
+use super::compaction;
+use super::sequence::{self, Sequenced};
+use super::{Collection, Core, Done};
+
+/// A group ends at this many bytes of log, so that one sync never waits for gigabytes.
+const GROUP_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Frozen memtables at which writers wait for a flush.
+const FROZEN_MAX: usize = 2;
+
+/// A batch that waits for its group.
+pub(super) struct Submission {
+    pub batch: WriteBatch,
+    pub options: WriteOptions,
+    pub reply: Reply,
+}
+
+/// Who waits for a batch. Told in any case: should the writer panic, then when this is dropped.
+pub(super) struct Reply(Option<Done>);
+
+impl Reply {
+    pub fn new(done: Done) -> Self {
+        Self(Some(done))
+    }
+
+    fn send(mut self, result: Result<WriteResult>) {
+        self.call(result);
+    }
+
+    fn call(&mut self, result: Result<WriteResult>) {
+        if let Some(done) = self.0.take() {
+            // What the caller does with the answer is no business of the writer, a panic included.
+            let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let message = "the writer ended early: the write may or may not have happened";
+        self.call(Err(Error::new(Code::OutcomeUnknown, message)));
+    }
+}
+
+/// Batches that wait, and whether somebody commits them.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Submission>,
+    leading: bool,
+}
+
+/// A batch that was sequenced and applied, not yet logged.
+struct Pending {
+    reply: Reply,
+    result: WriteResult,
+    lsn: u64,
+    changes: Changes,
+    durability: Durability,
+}
+
+/// What became of one batch before the log.
+enum Step {
+    Nothing(WriteResult),
+    Changed(Box<Sequenced>, u64),
+}
+
+type Answer = (Reply, Result<WriteResult>);
+
+impl Collection {
+    pub(super) fn enqueue(self: &Arc<Self>, submission: Submission) {
+        {
+            let mut queue = self.queue.lock();
+            queue.waiting.push_back(submission);
+            if std::mem::replace(&mut queue.leading, true) {
+                return;
+            }
+        }
+        self.spawn(Lane::Commit, Self::lead);
+    }
+
+    fn lead(self: &Arc<Self>) {
+        let mut batches = VecDeque::new();
+        loop {
+            if batches.is_empty() {
+                let mut queue = self.queue.lock();
+                if queue.waiting.is_empty() {
+                    queue.leading = false;
+                    self.queue_changed.notify_all();
+                    return;
+                }
+                std::mem::swap(&mut batches, &mut queue.waiting);
+            }
+            let commit = || self.commit_group(&mut batches);
+            if catch_unwind(AssertUnwindSafe(commit)).is_err() {
+                // A bug. What is in memory may be half done, so nothing more is written; what is
+                // on disk is whole, as after any other sudden end.
+                self.core.lock().poisoned = true;
+                let error = Error::new(Code::Internal, "the writer panicked");
+                self.note_background_error(&error);
+            }
+        }
+    }
+
+    /// Waits until no batch is queued or being committed.
+    pub(super) fn wait_for_leader(&self) {
+        let mut queue = self.queue.lock();
+        while queue.leading {
+            self.queue_changed.wait(&mut queue);
+        }
+    }
+
+    /// Commits the first of `batches`, as many as make a group.
+    fn commit_group(self: &Arc<Self>, batches: &mut VecDeque<Submission>) {
+        let mut answers: Vec<Answer> = Vec::with_capacity(batches.len());
+        match self.wait_for_room() {
+            Err(error) => {
+                let refused = |submission: Submission| (submission.reply, Err(error.duplicate()));
+                answers.extend(batches.drain(..).map(refused));
+            }
+            Ok(()) => {
+                let mut core = self.core.lock();
+                self.commit_locked(&mut core, batches, &mut answers);
+                if let Err(error) = self.freeze_if_full(&mut core) {
+                    self.note_background_error(&error);
+                }
+            }
+        }
+        for (reply, result) in answers {
+            reply.send(result);
+        }
+        // After the answers nothing is left to fail: an injected error has no taker.
+        let _ = self.env.faults.hit(KillPoint::K8Acknowledged);
+        self.schedule_flush();
+    }
+
+    fn commit_locked(
+        &self,
+        core: &mut Core,
+        batches: &mut VecDeque<Submission>,
+        answers: &mut Vec<Answer>,
+    ) {
+        let mut pending: Vec<Pending> = Vec::with_capacity(batches.len());
+        let (mut bytes, mut reserved) = (0, 0);
+        // No group outgrows a memtable by more than its last batch.
+        let bytes_max = GROUP_BYTES_MAX.min(self.options.memtable_bytes_effective() as u64);
+        while bytes < bytes_max
+            && let Some(Submission {
+                batch,
+                options,
+                reply,
+            }) = batches.pop_front()
+        {
+            let durability = options.durability.unwrap_or(self.options.durability);
+            match self.sequence_one(core, batch, &options, durability, &mut reserved) {
+                Ok(Step::Changed(sequenced, lsn)) => {
+                    bytes += sequenced.changes.encode().len();
+                    pending.push(Pending {
+                        reply,
+                        result: WriteResult {
+                            version: lsn,
+                            ..sequenced.result
+                        },
+                        lsn,
+                        changes: sequenced.changes,
+                        durability,
+                    });
+                }
+                Ok(Step::Nothing(result)) => answers.push((reply, Ok(result))),
+                Err(error) => answers.push((reply, Err(error))),
+            }
+        }
+        let Some(last) = pending.last() else {
+            return;
+        };
+        let mut lsn = last.lsn;
+        if let Err(error) = self.log(core, &pending, &mut lsn) {
+            core.poisoned = true;
+            self.note_background_error(&error);
+            let unknown = |pending: Pending| {
+                let message = "the log failed: the write may or may not have happened";
+                let unknown = Error::new(Code::OutcomeUnknown, message)
+                    .number("version", pending.lsn)
+                    .text("reason", error.to_string());
+                (pending.reply, Err(unknown))
+            };
+            answers.extend(pending.into_iter().map(unknown));
+            return;
+        }
+        self.publish_writes(core, lsn);
+        // Past this point the writes have happened, whatever an injected error says.
+        let _ = self.env.faults.hit(KillPoint::K7Applied);
+        answers.extend(pending.into_iter().map(|p| (p.reply, Ok(p.result))));
+    }
+
+    /// Checks one batch against what is stored, makes room for it in the log and applies it,
+    /// invisibly. An error means that nothing happened.
+    fn sequence_one(
+        &self,
+        core: &mut Core,
+        batch: WriteBatch,
+        options: &WriteOptions,
+        durability: Durability,
+        reserved: &mut u64,
+    ) -> Result<Step> {
+        if core.poisoned {
+            return Err(poisoned());
+        }
+        let wal = core.wal.as_mut().ok_or_else(closed)?;
+        options.stop.check()?;
+        self.env.faults.hit(KillPoint::K1Validated)?;
+        let view = self.view.load();
+        let sequenced = sequence::sequence(&self.schema, &view, batch, options)?;
+        if sequenced.changes.is_empty() {
+            return Ok(Step::Nothing(WriteResult {
+                version: view.lsn,
+                ..sequenced.result
+            }));
+        }
+        if durability == Durability::Memory {
+            view.active().table.mark_unlogged();
+        } else {
+            let needed = *reserved + sequenced.changes.encode().len() + FRAME_OVERHEAD_BYTES;
+            wal.reserve(needed)?;
+            *reserved = needed;
+        }
+        let lsn = self.next_version();
+        apply(&view, &sequenced, lsn);
+        core.buried += sequenced.rows_of_segments(&view);
+        core.live += sequenced.result.inserted;
+        core.live -= sequenced.result.deleted;
+        Ok(Step::Changed(Box::new(sequenced), lsn))
+    }
+
+    /// Writes the group's frames, and syncs them if any of its batches asks for it.
+    fn log(&self, core: &mut Core, pending: &[Pending], lsn: &mut u64) -> Result<()> {
+        let is_logged = |p: &&Pending| p.durability != Durability::Memory;
+        let logged: Vec<&Pending> = pending.iter().filter(is_logged).collect();
+        if logged.is_empty() {
+            return Ok(());
+        }
+        let sync = logged.iter().any(|p| p.durability == Durability::Sync);
+        let wal = core.wal.as_mut().ok_or_else(closed)?;
+        if planted(Bug::SplitBatch) {
+            return self.log_split(wal, &logged, sync, lsn);
+        }
+        let bodies: Vec<_> = logged.iter().map(|p| p.changes.encode()).collect();
+        let parts: Vec<_> = bodies.iter().map(|body| body.parts()).collect();
+        let frame = |(p, parts): (&&Pending, _)| FrameToWrite {
+            lsn: p.lsn,
+            kind: KIND_CHANGES,
+            body: parts,
+        };
+        let parts = parts.iter().map(Vec::as_slice);
+        let frames: Vec<FrameToWrite<'_>> = logged.iter().zip(parts).map(frame).collect();
+        Ok(wal.append(&frames, sync)?)
+    }
+
+    /// A planted bug: every row becomes a frame of its own.
+    fn log_split(
+        &self,
+        wal: &mut Wal,
+        logged: &[&Pending],
+        sync: bool,
+        lsn: &mut u64,
+    ) -> Result<()> {
+        for pending in logged {
+            let rows = pending.changes.keys.len() + pending.changes.removed.len();
+            for row in 0..rows {
+                let one = pending.changes.row(row, &self.schema);
+                *lsn = self.next_version();
+                let body = one.encode();
+                let frame = FrameToWrite {
+                    lsn: *lsn,
+                    kind: KIND_CHANGES,
+                    body: &body.parts(),
+                };
+                wal.append(&[frame], sync)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_version(&self) -> u64 {
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Shows readers everything up to version `lsn`.
+    fn publish_writes(&self, core: &Core, lsn: u64) {
+        let view = self.view.load();
+        let mut memtables = view.memtables.clone();
+        let active = memtables.last_mut().expect("a view has an active memtable");
+        active.rows = active.table.rows();
+        self.view.store(Arc::new(View {
+            lsn,
+            count: core.live,
+            memtables,
+            segments: Arc::clone(&view.segments),
+        }));
+    }
+
+    /// Starts a new memtable and log file when the memtable or the log has grown enough.
+    fn freeze_if_full(&self, core: &mut Core) -> Result<()> {
+        let Some(wal) = core.wal.as_ref().filter(|_| !core.poisoned) else {
+            return Ok(());
+        };
+        let view = self.view.load();
+        let full = view.active().table.bytes() >= self.options.memtable_bytes_effective()
+            || wal.bytes() >= self.options.wal_bytes_max / 2;
+        if full || compaction::waits_for_flush(&view, core.buried) {
+            self.freeze(core)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a new memtable; the old one waits to be flushed. Does nothing when nothing was
+    /// written since the last time.
+    pub(super) fn freeze(&self, core: &mut Core) -> Result<()> {
+        let view = self.view.load();
+        let frozen_at = view.memtables.iter().rev().find_map(|m| m.frozen_at);
+        let before = frozen_at.unwrap_or_else(|| self.flushed_lsn.load(Ordering::Acquire));
+        if view.lsn <= before {
+            return Ok(());
+        }
+        core.wal.as_mut().ok_or_else(closed)?.rotate()?;
+        core.buried = 0;
+        let mut memtables = view.memtables.clone();
+        let old = memtables.last_mut().expect("a view has an active memtable");
+        old.frozen_at = Some(view.lsn);
+        memtables.push(MemtableView::active(&self.schema));
+        self.view.store(Arc::new(View {
+            lsn: view.lsn,
+            count: view.count,
+            memtables,
+            segments: Arc::clone(&view.segments),
+        }));
+        Ok(())
+    }
+
+    /// Slows writers down while flushes cannot keep up; refuses them, before anything happens,
+    /// while flushes fail.
+    ///
+    /// The leader lends a hand rather than wait: a flush that is scheduled may stand in the lane
+    /// behind other leaders that wait as well.
+    fn wait_for_room(self: &Arc<Self>) -> Result<()> {
+        while self.view.load().frozen() >= FROZEN_MAX {
+            // Each refusal was a try, so writes go on once the disk has room.
+            self.flush_oldest()?;
+        }
+        Ok(())
+    }
+}
+
+/// A frame's header and padding, with room to spare: what a reservation adds per batch.
+const FRAME_OVERHEAD_BYTES: u64 = 128;
+
+fn apply(view: &View, sequenced: &Sequenced, lsn: u64) {
+    let changes = &sequenced.changes;
+    for &place in &sequenced.removed {
+        view.delete(place, lsn);
+    }
+    let table = &view.active().table;
+    let mut vectors: Vec<&[f32]> = Vec::with_capacity(changes.vectors.len());
+    for row in 0..changes.keys.len() {
+        if let Some(place) = sequenced.replaced[row] {
+            view.delete(place, lsn);
+        }
+        vectors.clear();
+        vectors.extend((0..changes.vectors.len()).map(|field| changes.vector(row, field)));
+        table.append(
+            lsn,
+            &NewRow {
+                key: changes.keys.get(row),
+                vectors: &vectors,
+                payload: changes.payload(row),
+            },
+        );
+    }
+}
+
+/// Applies changes that a log held, whatever records had the keys before. Returns how many
+/// records came and went.
+pub(super) fn replay(view: &View, changes: Changes, lsn: u64) -> (u64, u64) {
+    let find = |key| view.find(key, sequence::LATEST);
+    let replaced: Vec<_> = changes.keys.iter().map(find).collect();
+    let removed: Vec<_> = changes.removed.iter().filter_map(find).collect();
+    let inserted = replaced.iter().filter(|place| place.is_none()).count() as u64;
+    let deleted = removed.len() as u64;
+    let sequenced = Sequenced {
+        changes,
+        replaced,
+        removed,
+        result: WriteResult::default(),
+    };
+    apply(view, &sequenced, lsn);
+    (inserted, deleted)
+}

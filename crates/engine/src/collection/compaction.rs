@@ -1,0 +1,220 @@
+//! Merging segments: fewer to search, deleted rows gone for good, graphs over what is left.
+//!
+//! Size-tiered: a tier holds segments within a factor of four; four of one tier become one. A
+//! segment with more than 30 % dead rows is rewritten alone, and one that has grown large enough
+//! for a graph and has none is rewritten with it. Readers keep the old segments until they let go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cairn_env::{Bug, Lane, planted};
+
+use crate::error::{Code, Error, Result};
+use crate::keys::Key;
+use crate::query::SelectFields;
+use crate::segment::{GraphPlan, Origin, RowSource, Segment, build};
+use crate::stop::Job;
+use crate::view::View;
+
+use super::flush::EnvWorkers;
+use super::publish::{Edit, Transfer};
+use super::{Collection, Scheduled};
+
+/// Segments of one tier that are merged.
+const TIER_SEGMENTS: usize = 4;
+/// Rows of the largest segment of the lowest tier.
+const TIER_ROWS: usize = 1_024;
+/// Dead rows, of a hundred, above which a segment is rewritten alone.
+const DEAD_PERCENT: usize = 30;
+/// Deletions in segments from which it is worth a flush to let compaction see them.
+const BURIED_ROWS_MIN: usize = 4_096;
+/// Rows from which a graph answers faster than a scan: at 1,024 rows a scan reads 0.5 MiB at 128
+/// dims, about 20 microseconds, which is what a graph takes.
+const GRAPH_ROWS_MIN: usize = 1_024;
+/// Rows of the largest segment that merging makes by itself.
+const SEGMENT_ROWS_MAX: usize = 64 * 1024 * 1024;
+
+impl Collection {
+    /// Sees to it that the background looks for something to merge.
+    pub(super) fn schedule_compaction(self: &Arc<Self>) {
+        {
+            let mut backlog = self.backlog.lock();
+            if self.check_open().is_err()
+                || backlog.compaction_scheduled
+                || self.plan(&self.view.load()).is_empty()
+            {
+                return;
+            }
+            backlog.compaction_scheduled = true;
+        }
+        self.spawn(Lane::Background, |this| {
+            let compacted = {
+                let _until_here = Scheduled(this, |backlog| &mut backlog.compaction_scheduled);
+                this.compact_in_background()
+            };
+            if let Err(error) = compacted
+                && error.code() != Code::Aborted
+            {
+                // It is tried again when the next flush ends, not at once.
+                this.note_background_error(&error);
+            }
+        });
+    }
+
+    fn compact_in_background(self: &Arc<Self>) -> Result<()> {
+        let _one_at_a_time = self.compacting.lock();
+        loop {
+            self.compaction_cancel.store(false, Ordering::Release);
+            let view = self.view.load_full();
+            let inputs = self.plan(&view);
+            if inputs.is_empty() {
+                return Ok(());
+            }
+            let mut job = self.background_job();
+            job.stop = job.stop.when(Arc::clone(&self.compaction_cancel));
+            self.merge(&inputs, &job)?;
+        }
+    }
+
+    /// Merges all segments into one that has no dead rows and every graph it should have.
+    pub(super) fn compact_all(self: &Arc<Self>, job: &Job) -> Result<()> {
+        // A merge that runs now would be merged again.
+        self.compaction_cancel.store(true, Ordering::Release);
+        let _one_at_a_time = self.compacting.lock();
+        let view = self.view.load_full();
+        let settled = match &view.segments[..] {
+            [] => true,
+            [one] => one.tombstones.count() == 0 && !self.lacks_graph(one),
+            _ => false,
+        };
+        if settled {
+            return Ok(());
+        }
+        let job = Job {
+            stop: job.stop.clone().when_also(Arc::clone(&self.ending)),
+            progress: job.progress.clone(),
+        };
+        self.merge(&view.segments, &job)
+    }
+
+    /// The segments to merge next; none when all is well.
+    fn plan(&self, view: &View) -> Vec<Arc<Segment>> {
+        let flushed_lsn = self.flushed_lsn.load(Ordering::Acquire);
+        let mut tiers: BTreeMap<u32, Vec<Arc<Segment>>> = BTreeMap::new();
+        for segment in view.segments.iter() {
+            let tier = (segment.live() / TIER_ROWS).max(1).ilog(4);
+            tiers.entry(tier).or_default().push(Arc::clone(segment));
+        }
+        for tier in tiers.into_values() {
+            let rows: usize = tier.iter().map(|segment| segment.live()).sum();
+            if tier.len() >= TIER_SEGMENTS && rows <= SEGMENT_ROWS_MAX {
+                return tier;
+            }
+        }
+        let needs_rewrite = |segment: &&Arc<Segment>| {
+            // Deletions that are not flushed yet would be kept.
+            has_many_dead(segment, segment.tombstones.count_at(flushed_lsn))
+                // While memtables wait, more segments are coming: a graph now is soon rebuilt.
+                || (view.frozen() == 0 && self.lacks_graph(segment))
+        };
+        let rewritten = view.segments.iter().find(needs_rewrite);
+        rewritten.into_iter().cloned().collect()
+    }
+
+    fn lacks_graph(&self, segment: &Segment) -> bool {
+        let mut fields = self.schema.vectors.iter().enumerate();
+        segment.live() >= GRAPH_ROWS_MIN
+            && fields.any(|(i, field)| field.index.hnsw(0).is_some() && !segment.has_graph(i))
+    }
+
+    /// Writes the live rows of `inputs` as one segment and publishes it in their place.
+    ///
+    /// Live at the flushed version, not at the newest: what replaced a row since then may be in an
+    /// unsynced log or in memory alone, and after a crash the row would be gone with it. Such rows
+    /// are kept, deleted as they were.
+    fn merge(self: &Arc<Self>, inputs: &[Arc<Segment>], job: &Job) -> Result<()> {
+        let lsn = self.flushed_lsn.load(Ordering::Acquire);
+        let mut origins = Vec::new();
+        for (source, segment) in (0..).zip(inputs) {
+            let rows = u32::try_from(segment.rows()).expect("rows are counted in 32 bits");
+            let live = (0..rows).filter(|&row| segment.tombstones.sees(row, lsn));
+            origins.extend(live.map(|row| Origin { source, row }));
+        }
+        let mut edit = Edit {
+            added: None,
+            removed: inputs.iter().map(|segment| segment.id).collect(),
+            flushed: None,
+        };
+        if !origins.is_empty() {
+            let expected = origins.len();
+            let workers = EnvWorkers(&self.env);
+            let config = |field: &crate::schema::VectorField| field.index.hnsw(self.id);
+            let graphs = (expected >= GRAPH_ROWS_MIN).then(|| GraphPlan {
+                configs: self.schema.vectors.iter().map(config).collect(),
+                workers: &workers,
+            });
+            let sources: Vec<&dyn RowSource> =
+                inputs.iter().map(|s| &**s as &dyn RowSource).collect();
+            let (env, dir, schema) = (&self.env, &self.dirs.segments, &self.schema);
+            let graphs = graphs.as_ref();
+            let built = build(env, dir, self.id, schema, &sources, origins, graphs, job)?;
+            if built.origins.len() != expected {
+                return Err(Error::new(Code::Internal, "a merge lost rows"));
+            }
+            let inputs = inputs.to_vec();
+            let transfer: Transfer =
+                Box::new(move |merged| transfer_deletions(&inputs, lsn, merged));
+            edit.added = Some((built.entry, transfer));
+        }
+        self.publish_edit(edit)
+    }
+}
+
+/// Whether a segment has so many dead rows that it should be rewritten, were their deletions but
+/// flushed. `buried` counts the deletions in segments that are not: a flush for a few of them
+/// would cost more than the rows do.
+pub(super) fn waits_for_flush(view: &View, buried: usize) -> bool {
+    buried >= BURIED_ROWS_MIN
+        && view
+            .segments
+            .iter()
+            .any(|segment| has_many_dead(segment, segment.tombstones.count()))
+}
+
+fn has_many_dead(segment: &Segment, dead: usize) -> bool {
+    dead * 100 > segment.rows() * DEAD_PERCENT
+}
+
+/// Deletes in `merged` what was deleted in its inputs after version `lsn`.
+fn transfer_deletions(inputs: &[Arc<Segment>], lsn: u64, merged: &Segment) {
+    if planted(Bug::CompactionDropsTombstone) {
+        return;
+    }
+    for input in inputs {
+        for (row, deleted) in input.tombstones.after(lsn) {
+            // A key stands at most once among the rows that were live at `lsn`.
+            if let Some(row) = merged.row_of(input.key(row)) {
+                merged.tombstones.delete(row, deleted);
+            }
+        }
+    }
+}
+
+impl RowSource for Segment {
+    fn with_key(&self, row: u32, f: &mut dyn FnMut(Key<'_>)) {
+        f(self.key(row));
+    }
+
+    fn version(&self, row: u32) -> u64 {
+        Self::version(self, row)
+    }
+
+    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+        Self::vector(self, row, field, out)
+    }
+
+    fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        Self::payload(self, row, &SelectFields::All, out)
+    }
+}

@@ -1,0 +1,171 @@
+//! Turning frozen memtables into segments, so that their log can go.
+
+use std::sync::Arc;
+
+use cairn_env::{Env, Lane};
+
+use crate::error::{Result, closed, poisoned};
+use crate::keys::Key;
+use crate::memtable::Memtable;
+use crate::query::SelectFields;
+use crate::segment::{Origin, RowSource, build};
+use crate::stop::Job;
+use crate::view::MemtableView;
+
+use super::publish::{Edit, Transfer};
+use super::{Collection, Scheduled};
+
+impl Collection {
+    /// Sees to it that frozen memtables are flushed some time soon.
+    pub(super) fn schedule_flush(self: &Arc<Self>) {
+        {
+            let mut backlog = self.backlog.lock();
+            if self.view.load().frozen() == 0 || backlog.flush_scheduled {
+                return;
+            }
+            backlog.flush_scheduled = true;
+        }
+        self.spawn(Lane::Commit, |this| {
+            let flushed = {
+                let _until_here = Scheduled(this, |backlog| &mut backlog.flush_scheduled);
+                this.flush_frozen()
+            };
+            match flushed {
+                Ok(()) => this.schedule_compaction(),
+                // The writer that needs the room tries again, and hears why it has none.
+                Err(error) => this.note_background_error(&error),
+            }
+        });
+    }
+
+    /// Flushes everything written so far and waits for it.
+    pub(super) fn flush_now(self: &Arc<Self>) -> Result<()> {
+        {
+            let mut core = self.core.lock();
+            if core.poisoned {
+                return Err(poisoned());
+            }
+            self.freeze(&mut core)?;
+        }
+        self.flush_frozen()
+    }
+
+    /// Makes every acknowledged write durable: by a sync when the log has them all, else by a
+    /// flush.
+    pub(super) fn make_durable(self: &Arc<Self>) -> Result<u64> {
+        // Read first: what is written to memory alone meanwhile is not covered.
+        let (covered, unlogged) = {
+            let view = self.view.load();
+            let mut memtables = view.memtables.iter();
+            (view.lsn, memtables.any(|m| m.table.is_unlogged()))
+        };
+        if unlogged {
+            self.flush_now()?;
+        }
+        let mut core = self.core.lock();
+        if core.poisoned {
+            return Err(poisoned());
+        }
+        core.wal.as_mut().ok_or_else(closed)?.sync()?;
+        Ok(covered)
+    }
+
+    fn flush_frozen(self: &Arc<Self>) -> Result<()> {
+        while self.flush_oldest()? {}
+        Ok(())
+    }
+
+    /// Flushes the oldest frozen memtable, or waits for the flush that runs; whether there was one.
+    pub(super) fn flush_oldest(self: &Arc<Self>) -> Result<bool> {
+        let _one_at_a_time = self.flushing.lock();
+        let view = self.view.load_full();
+        let oldest = view.memtables.first().expect("a view has a memtable");
+        let Some(lsn) = oldest.frozen_at else {
+            return Ok(false);
+        };
+        self.flush_one(oldest, lsn)?;
+        Ok(true)
+    }
+
+    /// Writes the rows of `memtable` that are live at `lsn`, its last version, as a segment
+    /// without a graph, and publishes it in the memtable's place.
+    fn flush_one(self: &Arc<Self>, memtable: &MemtableView, lsn: u64) -> Result<()> {
+        let table = Arc::clone(&memtable.table);
+        let mut origins = Vec::with_capacity(memtable.rows);
+        table.for_each_visible(memtable.rows, lsn, |row, _| {
+            origins.push(Origin { source: 0, row });
+        });
+        let mut added = None;
+        if !origins.is_empty() {
+            // The log holds these rows, so ending early loses nothing; rows that no log holds
+            // are flushed to their end.
+            let job = if table.is_unlogged() {
+                Job::default()
+            } else {
+                self.background_job()
+            };
+            let built = build(
+                &self.env,
+                &self.dirs.segments,
+                self.id,
+                &self.schema,
+                &[&MemtableRows(&table)],
+                origins,
+                None,
+                &job,
+            )?;
+            let origins = built.origins;
+            let from = Arc::clone(&table);
+            let transfer: Transfer = Box::new(move |segment| {
+                for (new, origin) in origins.iter().enumerate() {
+                    if let Some(deleted) = from.deleted_by(origin.row) {
+                        let new = u32::try_from(new).expect("rows are counted in 32 bits");
+                        segment.tombstones.delete(new, deleted);
+                    }
+                }
+            });
+            added = Some((built.entry, transfer));
+        }
+        self.publish_edit(Edit {
+            added,
+            removed: Vec::new(),
+            flushed: Some((table, lsn)),
+        })
+    }
+}
+
+/// A memtable as rows for a segment.
+struct MemtableRows<'a>(&'a Memtable);
+
+impl RowSource for MemtableRows<'_> {
+    fn with_key(&self, row: u32, f: &mut dyn FnMut(Key<'_>)) {
+        self.0.with_key(row, f);
+    }
+
+    fn version(&self, row: u32) -> u64 {
+        self.0.version(row)
+    }
+
+    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+        self.0
+            .with_vector(row, field, |vector| out.copy_from_slice(vector));
+        Ok(())
+    }
+
+    fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        self.0.payload(row, &SelectFields::All, out)
+    }
+}
+
+/// The environment's threads as an index build wants them.
+pub(super) struct EnvWorkers<'a>(pub &'a Env);
+
+impl cairn_index::Workers for EnvWorkers<'_> {
+    fn count(&self) -> usize {
+        self.0.threads.parallelism()
+    }
+
+    fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.0.threads.run(self.count(), work);
+    }
+}

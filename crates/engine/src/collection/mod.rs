@@ -1,0 +1,299 @@
+//! A collection: one writer's log and memtable, immutable segments, and the view readers take.
+//!
+//! Locks, in the order in which one thread may take them: `flushing` or `compacting` (one flush
+//! and one compaction at a time), `manifest` (one publication at a time), `core` (the log and who
+//! swaps the view), then `queue` or `backlog`. Readers take none: they load the view.
+
+mod commit;
+mod compaction;
+mod flush;
+mod publish;
+mod recovery;
+mod sequence;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use cairn_env::{Env, Lane};
+use cairn_storage::Wal;
+
+use crate::batch::{WriteBatch, WriteOptions, WriteResult};
+use crate::error::{Error, Result, closed};
+use crate::manifest::Manifest;
+use crate::options::Options;
+use crate::schema::Schema;
+use crate::snapshot::Snapshot;
+use crate::stop::{Job, Stop};
+use crate::view::View;
+
+pub(crate) use recovery::{Opening, create, make_dir, open, remove_tree};
+pub(crate) use sequence::check_vector;
+pub use stats::{CollectionStats, SegmentStats};
+
+/// Called once with what a write did.
+pub type Done = Box<dyn FnOnce(Result<WriteResult>) + Send>;
+
+/// A named set of records.
+pub struct Collection {
+    id: u64,
+    name: RwLock<String>,
+    schema: Schema,
+    env: Env,
+    dirs: Dirs,
+    options: Options,
+    /// The database's version counter, shared by its collections.
+    versions: Arc<AtomicU64>,
+    queue: Mutex<commit::Queue>,
+    queue_changed: Condvar,
+    core: Mutex<Core>,
+    view: ArcSwap<View>,
+    manifest: Mutex<Manifest>,
+    /// The published manifest's, for those who must not wait for a publication.
+    flushed_lsn: AtomicU64,
+    flushing: Mutex<()>,
+    compacting: Mutex<()>,
+    /// Set while a compaction that a larger one makes pointless should end.
+    compaction_cancel: Arc<AtomicBool>,
+    backlog: Mutex<Backlog>,
+    backlog_changed: Condvar,
+    closed: AtomicBool,
+    /// Set by `close()`: background work ends early.
+    ending: Arc<AtomicBool>,
+    background_error: Mutex<Option<String>>,
+}
+
+/// What only the commit leader and publications touch.
+struct Core {
+    /// Taken by `close()`.
+    wal: Option<Wal>,
+    /// A write or sync of the log failed: nothing more is written until reopened.
+    poisoned: bool,
+    /// Live records, those of the running group included.
+    live: u64,
+    /// Rows of segments that were deleted since the last memtable began.
+    buried: usize,
+}
+
+/// Work that waits or runs in the background.
+#[derive(Default)]
+struct Backlog {
+    /// Tasks that were spawned and have not ended.
+    tasks: usize,
+    flush_scheduled: bool,
+    compaction_scheduled: bool,
+}
+
+/// Directories of a collection.
+struct Dirs {
+    root: PathBuf,
+    segments: PathBuf,
+    deletions: PathBuf,
+}
+
+impl Dirs {
+    fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+            segments: root.join("seg"),
+            deletions: root.join("del"),
+        }
+    }
+}
+
+impl Collection {
+    /// Its current name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.name.read().clone()
+    }
+
+    /// Its structure.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The newest state, pinned: later writes do not show in it.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+        self.check_open()?;
+        Ok(Snapshot::new(Arc::clone(self), self.view.load_full()))
+    }
+
+    /// Writes a batch and returns at once; `done` is called from another thread (or from this
+    /// one, when the batch is refused for its shape).
+    ///
+    /// Batches that arrive while a sync runs are committed together by the next one.
+    pub fn submit(self: &Arc<Self>, batch: WriteBatch, options: WriteOptions, done: Done) {
+        let checked = self
+            .check_open()
+            .and_then(|()| sequence::check(&self.schema, &batch));
+        match checked {
+            Ok(()) => self.enqueue(commit::Submission {
+                batch,
+                options,
+                reply: commit::Reply::new(done),
+            }),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Writes a batch and waits for it.
+    ///
+    /// # Errors
+    /// The codes of the public table; unless it is `ERR_OUTCOME_UNKNOWN`, nothing happened.
+    pub fn write(
+        self: &Arc<Self>,
+        batch: WriteBatch,
+        options: WriteOptions,
+    ) -> Result<WriteResult> {
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let answer = Arc::clone(&slot);
+        let done = move |result| {
+            *answer.0.lock() = Some(result);
+            answer.1.notify_one();
+        };
+        self.submit(batch, options, Box::new(done));
+        let mut result = slot.0.lock();
+        loop {
+            match result.take() {
+                Some(result) => return result,
+                None => slot.1.wait(&mut result),
+            }
+        }
+    }
+
+    /// Makes everything acknowledged so far survive power loss, whatever durability it was
+    /// written with, and returns the version it covers.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`.
+    pub fn commit(self: &Arc<Self>) -> Result<u64> {
+        self.check_open()?;
+        self.make_durable()
+    }
+
+    /// Flushes, merges all segments into one, removes deleted rows for good and builds the
+    /// graphs. Returns when all that was written before is so.
+    ///
+    /// # Errors
+    /// `ERR_ABORTED` or `ERR_DEADLINE` when the job was stopped (what was there stays);
+    /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`.
+    pub fn compact(self: &Arc<Self>, job: &Job) -> Result<()> {
+        self.check_open()?;
+        self.flush_now()?;
+        self.compact_all(job).inspect_err(|_| {
+            // What ran in the background was stopped for this; it goes on.
+            self.schedule_compaction();
+        })
+    }
+
+    /// Compares every checksum of every segment.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` naming file, section and offset of the first damage.
+    pub fn verify(&self) -> Result<()> {
+        self.check_open()?;
+        let view = self.view.load_full();
+        view.segments
+            .iter()
+            .try_for_each(|segment| segment.verify())
+    }
+
+    /// Ends the collection's work: what was acknowledged is made durable, background work is
+    /// cut short, the log is closed. Later calls answer `ERR_CLOSED`; a second close does nothing.
+    ///
+    /// # Errors
+    /// What making it durable answers; it is closed all the same.
+    pub fn close(self: &Arc<Self>) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.wait_for_leader();
+        let poisoned = self.core.lock().poisoned;
+        let durable = if poisoned { Ok(0) } else { self.make_durable() };
+        self.ending.store(true, Ordering::Release);
+        let mut backlog = self.backlog.lock();
+        while backlog.tasks > 0 {
+            self.backlog_changed.wait(&mut backlog);
+        }
+        drop(backlog);
+        // Work that a caller runs on a thread of its own ends early too, or has ended.
+        let _no_compaction = self.compacting.lock();
+        let _no_flush = self.flushing.lock();
+        self.core.lock().wal = None;
+        durable.map(drop)
+    }
+
+    /// Closes without making anything durable: the files are about to be removed.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        self.core.lock().poisoned = true;
+        let closed = self.close();
+        debug_assert!(closed.is_ok(), "a poisoned collection writes nothing");
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
+    pub(crate) fn rename(&self, name: &str) {
+        name.clone_into(&mut self.name.write());
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// A job of the background: it ends when the collection does.
+    fn background_job(&self) -> Job {
+        Job {
+            stop: Stop::never().when_also(Arc::clone(&self.ending)),
+            progress: None,
+        }
+    }
+
+    /// Runs `work` in the background and counts it, so that `close()` can wait for it. Called
+    /// without any lock held.
+    fn spawn(self: &Arc<Self>, lane: Lane, work: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        self.backlog.lock().tasks += 1;
+        let this = Arc::clone(self);
+        let task = move || {
+            let ended = TaskEnd(&this);
+            work(ended.0);
+        };
+        self.env.threads.spawn(lane, Box::new(task));
+    }
+
+    fn note_background_error(&self, error: &Error) {
+        *self.background_error.lock() = Some(error.to_string());
+    }
+}
+
+/// Clears a flag of the backlog at the end of the work it stands for, also when that panics.
+struct Scheduled<'a>(&'a Collection, fn(&mut Backlog) -> &mut bool);
+
+impl Drop for Scheduled<'_> {
+    fn drop(&mut self) {
+        *self.1(&mut self.0.backlog.lock()) = false;
+    }
+}
+
+/// Counts a background task as ended, also when it panics.
+struct TaskEnd<'a>(&'a Arc<Collection>);
+
+impl Drop for TaskEnd<'_> {
+    fn drop(&mut self) {
+        self.0.backlog.lock().tasks -= 1;
+        self.0.backlog_changed.notify_all();
+    }
+}

@@ -1,0 +1,208 @@
+//! The commit point of flush and compaction: one manifest replaces another, then one view another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cairn_env::{Bug, KillPoint, planted};
+
+use crate::error::{Code, Error, Result, closed, poisoned};
+use crate::manifest::{self, Manifest, SegmentEntry};
+use crate::memtable::Memtable;
+use crate::segment::{self, Segment};
+use crate::ulid::Ulid;
+use crate::view::View;
+
+use super::{Collection, Core};
+
+/// Marks rows of a new segment as deleted whose origins were deleted since it was built. Called
+/// more than once; a deletion that is there already changes nothing.
+pub(super) type Transfer = Box<dyn Fn(&Segment) + Send>;
+
+/// What a publication changes.
+pub(super) struct Edit {
+    /// A segment on disk that no manifest lists yet.
+    pub added: Option<(SegmentEntry, Transfer)>,
+    /// Segments it replaces.
+    pub removed: Vec<Ulid>,
+    /// The memtable it replaces, and the version through which everything is now in segments.
+    pub flushed: Option<(Arc<Memtable>, u64)>,
+}
+
+impl Collection {
+    /// Publishes `edit` durably, then shows it to readers.
+    ///
+    /// Deletions up to the flushed version go into deletion files that the manifest lists; later
+    /// ones are in the log, and replay finds their rows by key, in the new segment as in the old.
+    pub(super) fn publish_edit(self: &Arc<Self>, edit: Edit) -> Result<()> {
+        let mut current = self.manifest.lock();
+        {
+            let core = self.core.lock();
+            if core.poisoned {
+                return Err(poisoned());
+            }
+            // Once closed, the directory may be another writer's.
+            core.wal.as_ref().ok_or_else(closed)?;
+        }
+        let mut next = current.clone();
+        next.version += 1;
+        next.segments.retain(|s| !edit.removed.contains(&s.id));
+        if let Some((_, lsn)) = edit.flushed {
+            next.flushed_lsn = lsn;
+        }
+        let mut added = None;
+        if let Some((entry, transfer)) = edit.added {
+            let segment = self.open_built(entry)?;
+            next.segments.push(segment.entry.clone());
+            {
+                let _no_writes = self.core.lock();
+                transfer(&segment);
+            }
+            added = Some((segment, transfer));
+        }
+        if planted(Bug::RemoveWalEarly) {
+            self.release_log(&mut self.core.lock(), next.flushed_lsn)?;
+        }
+        let new = added.as_ref().map(|(segment, _)| segment);
+        let segments = self.next_segments(&edit.removed, new);
+        let mut stale = self.publish_files(&mut next, &segments).inspect_err(|_| {
+            if let Some(segment) = new.filter(|_| !self.core.lock().poisoned) {
+                // No manifest lists it, and none will; the next try writes another.
+                segment.doom();
+            }
+        })?;
+        let before = std::mem::replace(&mut *current, next);
+        self.flushed_lsn
+            .store(current.flushed_lsn, Ordering::Release);
+        for segment in &segments {
+            segment.tombstones.mark_persisted(current.flushed_lsn);
+        }
+        {
+            let mut core = self.core.lock();
+            if let Some((segment, transfer)) = &added {
+                transfer(segment);
+            }
+            self.swap_segments(&segments, edit.flushed.as_ref().map(|(table, _)| table));
+            let _ = self.env.faults.hit(KillPoint::K22Swapped);
+            self.release_log(&mut core, current.flushed_lsn)?;
+        }
+        let removed = before.segments.iter();
+        let removed = removed.filter(|entry| !current.segments.iter().any(|s| s.id == entry.id));
+        let path = |entry: &SegmentEntry| {
+            let deletions = entry.deletions?;
+            let dir = &self.dirs.deletions;
+            Some(segment::deletions_path(dir, entry.id, deletions.lsn))
+        };
+        stale.extend(removed.filter_map(path));
+        self.clean_up(&before, &stale);
+        Ok(())
+    }
+
+    /// Opens a segment that was just built; one that cannot be opened is not kept.
+    fn open_built(&self, entry: SegmentEntry) -> Result<Arc<Segment>> {
+        let path = segment::segment_path(&self.dirs.segments, entry.id);
+        let opened = self.open_segment(entry).inspect_err(|_| {
+            // Best effort: an orphan is removed at the next open.
+            let _ = self.env.disk.remove_file(&path);
+        });
+        opened.map(Arc::new)
+    }
+
+    /// Writes the deletion files that `next` needs, then `next` itself. Returns the paths of the
+    /// deletion files that it no longer needs.
+    fn publish_files(
+        &self,
+        next: &mut Manifest,
+        segments: &[Arc<Segment>],
+    ) -> Result<Vec<PathBuf>> {
+        let stale = self.write_deletion_files(next, segments)?;
+        manifest::publish(&self.env, &self.dirs.root, next)
+            .map_err(|error| self.publication_failed(next, error))?;
+        Ok(stale)
+    }
+
+    pub(super) fn open_segment(&self, entry: SegmentEntry) -> Result<Segment> {
+        let (segments, deletions) = (&self.dirs.segments, &self.dirs.deletions);
+        segment::open(&self.env, segments, deletions, &self.schema, entry)
+    }
+
+    fn next_segments(&self, removed: &[Ulid], added: Option<&Arc<Segment>>) -> Vec<Arc<Segment>> {
+        let view = self.view.load();
+        let kept = view.segments.iter().filter(|s| !removed.contains(&s.id));
+        kept.chain(added).cloned().collect()
+    }
+
+    /// Writes a deletion file for each segment with deletions that the log will no longer hold,
+    /// and returns the paths of the files they replace.
+    fn write_deletion_files(
+        &self,
+        next: &mut Manifest,
+        segments: &[Arc<Segment>],
+    ) -> Result<Vec<PathBuf>> {
+        let lsn = next.flushed_lsn;
+        let dir = &self.dirs.deletions;
+        let mut stale = Vec::new();
+        let mut written = false;
+        for (entry, segment) in next.segments.iter_mut().zip(segments) {
+            if !segment.tombstones.is_dirty(lsn) {
+                continue;
+            }
+            let deletions = segment::write_deletions(&self.env, dir, self.id, segment, lsn)?;
+            if let Some(old) = entry.deletions.replace(deletions) {
+                stale.push(segment::deletions_path(dir, entry.id, old.lsn));
+            }
+            written = true;
+        }
+        if written {
+            cairn_storage::sync_segment_dir(&self.env, dir)?;
+        }
+        Ok(stale)
+    }
+
+    /// A manifest that found no room changes nothing, once what is there of it is gone. Any other
+    /// failure leaves open which of the two a restart will find, so nothing more may be written
+    /// before one.
+    fn publication_failed(&self, next: &Manifest, error: Error) -> Error {
+        let (root, version) = (&self.dirs.root, next.version);
+        let (dir, extension) = (manifest::DIR, manifest::EXTENSION);
+        let undone = error.code() == Code::NoSpace
+            && manifest::withdraw(&self.env, root, dir, extension, version);
+        if !undone {
+            self.core.lock().poisoned = true;
+        }
+        error
+    }
+
+    fn swap_segments(&self, segments: &[Arc<Segment>], flushed: Option<&Arc<Memtable>>) {
+        let view = self.view.load();
+        let is_flushed = |table: &Arc<Memtable>| flushed.is_some_and(|f| Arc::ptr_eq(f, table));
+        let memtables = view.memtables.iter().filter(|m| !is_flushed(&m.table));
+        self.view.store(Arc::new(View {
+            lsn: view.lsn,
+            count: view.count,
+            memtables: memtables.cloned().collect(),
+            segments: segments.into(),
+        }));
+        let is_kept = |id: Ulid| segments.iter().any(|s| s.id == id);
+        for segment in view.segments.iter().filter(|s| !is_kept(s.id)) {
+            segment.doom();
+        }
+    }
+
+    fn release_log(&self, core: &mut Core, through: u64) -> Result<()> {
+        core.wal.as_mut().ok_or_else(closed)?.release(through)?;
+        Ok(())
+    }
+
+    /// Removes what the new manifest no longer needs. What fails here is an orphan that the next
+    /// open removes.
+    fn clean_up(&self, before: &Manifest, stale: &[PathBuf]) {
+        for path in stale {
+            let _ = self.env.disk.remove_file(path);
+        }
+        let (root, version) = (&self.dirs.root, before.version);
+        let (dir, extension) = (manifest::DIR, manifest::EXTENSION);
+        let _ = cairn_storage::remove_version(&self.env, root, dir, extension, version);
+        let _ = self.env.faults.hit(KillPoint::K26CleanupSynced);
+    }
+}

@@ -1,0 +1,224 @@
+//! Opening a collection: the manifest's segments, then what the log holds beyond them.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use cairn_env::{Disk, EntryKind, Env};
+use cairn_storage::{Frame, StorageError, Wal, WalOptions};
+
+use crate::error::Result;
+use crate::frame::{Changes, KIND_CHANGES};
+use crate::manifest::{self, Manifest, SegmentEntry};
+use crate::options::Options;
+use crate::schema::Schema;
+use crate::segment;
+use crate::view::{MemtableView, View};
+
+use super::commit::{self, Queue};
+use super::{Backlog, Collection, Core, Dirs};
+
+/// What a collection is opened with.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    pub env: &'a Env,
+    pub id: u64,
+    pub name: &'a str,
+    pub schema: &'a Schema,
+    pub root: &'a Path,
+    pub wal_dir: &'a Path,
+    pub options: &'a Options,
+    pub versions: &'a Arc<AtomicU64>,
+}
+
+/// Creates the directories of a new collection and its first, empty manifest, durably.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn create(env: &Env, id: u64, root: &Path, wal_dir: &Path) -> Result<()> {
+    let disk = &*env.disk;
+    make_dir(disk, root)?;
+    make_dir(disk, wal_dir)?;
+    for dir in ["seg", "del", manifest::DIR] {
+        make_dir(disk, &root.join(dir))?;
+    }
+    disk.sync_dir(root)?;
+    for parent in [root.parent(), wal_dir.parent()].into_iter().flatten() {
+        disk.sync_dir(parent)?;
+    }
+    let first = Manifest {
+        version: 1,
+        collection: id,
+        ..Manifest::default()
+    };
+    manifest::publish(env, root, &first)
+}
+
+/// Creates a directory unless it is there.
+pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match disk.create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Opens a collection that [`create`] made, and replays its log.
+///
+/// # Errors
+/// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
+pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
+    let Opening {
+        env,
+        id,
+        root,
+        schema,
+        ..
+    } = opening;
+    let manifest = manifest::read(env, root, id)?.ok_or_else(|| StorageError::Missing {
+        file: root.join("CURRENT"),
+    })?;
+    // The process before may have been killed between renaming CURRENT and syncing the directory.
+    // What the manifest before lists must stay until this one is sure to be found again.
+    env.disk.sync_dir(root)?;
+    let dirs = Dirs::new(root);
+    let (kind, extension) = (manifest::DIR, manifest::EXTENSION);
+    manifest::remove_others(env, root, kind, extension, manifest.version)?;
+    remove_orphans(env, &dirs, &manifest)?;
+    let open = |entry: &SegmentEntry| {
+        segment::open(env, &dirs.segments, &dirs.deletions, schema, entry.clone()).map(Arc::new)
+    };
+    let segments = manifest.segments.iter().map(open).collect::<Result<_>>()?;
+    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments)?;
+    opening.versions.fetch_max(view.lsn, Ordering::Relaxed);
+
+    let collection = Arc::new(Collection {
+        id,
+        name: RwLock::new(opening.name.to_owned()),
+        schema: schema.clone(),
+        env: env.clone(),
+        dirs,
+        options: opening.options.clone(),
+        versions: Arc::clone(opening.versions),
+        queue: Mutex::new(Queue::default()),
+        queue_changed: Condvar::new(),
+        core: Mutex::new(Core {
+            wal: Some(wal),
+            poisoned: false,
+            live: view.count,
+            buried: 0,
+        }),
+        view: ArcSwap::from_pointee(view),
+        flushed_lsn: AtomicU64::new(manifest.flushed_lsn),
+        manifest: Mutex::new(manifest),
+        flushing: Mutex::new(()),
+        compacting: Mutex::new(()),
+        compaction_cancel: Arc::default(),
+        backlog: Mutex::new(Backlog::default()),
+        backlog_changed: Condvar::new(),
+        closed: AtomicBool::new(false),
+        ending: Arc::default(),
+        background_error: Mutex::new(None),
+    });
+    collection.schedule_flush();
+    collection.schedule_compaction();
+    Ok(collection)
+}
+
+/// Applies the log's frames beyond `flushed_lsn` to memtables over `segments`.
+fn replay_log(
+    opening: Opening<'_>,
+    flushed_lsn: u64,
+    segments: Arc<[Arc<segment::Segment>]>,
+) -> Result<(View, Wal)> {
+    let Opening {
+        schema, wal_dir, ..
+    } = opening;
+    let mut view = View {
+        lsn: flushed_lsn,
+        count: segments.iter().map(|segment| segment.live() as u64).sum(),
+        memtables: vec![MemtableView::active(schema)],
+        segments,
+    };
+    let memtable_bytes = opening.options.memtable_bytes_effective();
+    let mut replay = |frame: Frame<'_>| -> Result<(), StorageError> {
+        let file = wal_dir.to_path_buf();
+        if frame.kind != KIND_CHANGES {
+            let what = format!("frame kind {}", frame.kind);
+            return Err(StorageError::Unsupported { file, what });
+        }
+        let malformed = |what: &str| StorageError::Corrupt {
+            file,
+            offset: 0,
+            section: Some(format!("frame {}", frame.lsn)),
+            what: what.to_owned(),
+        };
+        let changes = Changes::decode(frame.body, schema).map_err(malformed)?;
+        let (inserted, deleted) = commit::replay(&view, changes, frame.lsn);
+        view.count = view.count + inserted - deleted;
+        view.lsn = frame.lsn;
+        let active = view.memtables.last_mut().expect("there is an active one");
+        active.rows = active.table.rows();
+        if active.table.bytes() >= memtable_bytes {
+            active.frozen_at = Some(frame.lsn);
+            view.memtables.push(MemtableView::active(schema));
+        }
+        Ok(())
+    };
+    let options = WalOptions {
+        collection: opening.id,
+        ..WalOptions::default()
+    };
+    let (wal, recovery) = Wal::open(opening.env, wal_dir, options, flushed_lsn, &mut replay)?;
+    view.lsn = view.lsn.max(recovery.last_lsn);
+    Ok((view, wal))
+}
+
+/// Removes files of flushes and compactions that never reached a manifest.
+fn remove_orphans(env: &Env, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
+    let listed = |name: &str| {
+        manifest.segments.iter().any(|entry| {
+            let here = Path::new("");
+            let deletions = entry
+                .deletions
+                .map(|deletions| segment::deletions_path(here, entry.id, deletions.lsn));
+            segment::segment_path(here, entry.id) == Path::new(name)
+                || deletions.is_some_and(|path| path == Path::new(name))
+        })
+    };
+    for dir in [&dirs.segments, &dirs.deletions] {
+        let mut removed = false;
+        for entry in env.disk.list(dir)? {
+            let ours = entry.name.ends_with(".seg") || entry.name.ends_with(".del");
+            if entry.kind == EntryKind::File && ours && !listed(&entry.name) {
+                env.disk.remove_file(&dir.join(&entry.name))?;
+                removed = true;
+            }
+        }
+        if removed {
+            env.disk.sync_dir(dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory with everything in it. Used for dropped collections.
+///
+/// # Errors
+/// What the disk says; what was removed until then stays removed.
+pub(crate) fn remove_tree(env: &Env, dir: &Path) -> Result<()> {
+    if env.disk.entry(dir)?.is_none() {
+        return Ok(());
+    }
+    for entry in env.disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        match entry.kind {
+            EntryKind::Dir => remove_tree(env, &path)?,
+            EntryKind::File | EntryKind::Other => env.disk.remove_file(&path)?,
+        }
+    }
+    Ok(env.disk.remove_dir(dir)?)
+}

@@ -1,0 +1,546 @@
+//! A directory of collections with one writer.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use cairn_env::{EntryKind, Env};
+use cairn_storage::{DirectoryLock, Holder, StorageError};
+
+use crate::catalog::{self, Catalog, CatalogEntry};
+use crate::collection::{self, Collection, CollectionStats, Opening};
+use crate::error::{Code, Error, Result, closed};
+use crate::limits::COLLECTIONS_MAX;
+use crate::manifest;
+use crate::options::Options;
+use crate::schema::{Schema, validate_collection_name};
+use crate::stop::Job;
+
+/// An open database.
+pub struct Database {
+    env: Env,
+    dir: PathBuf,
+    options: Options,
+    versions: Arc<AtomicU64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Freed by `close()`.
+    lock: Option<DirectoryLock>,
+    catalog: Catalog,
+    /// Collections by id; one that could not be opened keeps its error.
+    open: BTreeMap<u64, Result<Arc<Collection>>>,
+    /// A catalog could not be published: which one a restart finds is open, so nothing more is.
+    poisoned: bool,
+}
+
+/// One line of a listing.
+#[derive(Clone, Debug)]
+pub struct CollectionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its structure.
+    pub schema: Schema,
+    /// Live records.
+    pub count: u64,
+}
+
+/// Numbers about a database.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseStats {
+    /// The last version of any collection.
+    pub version: u64,
+    /// Process that holds the directory: this one.
+    pub pid: u32,
+    /// Machine that holds the directory.
+    pub host: String,
+    /// By name.
+    pub collections: Vec<(String, CollectionStats)>,
+}
+
+const COLLECTIONS: &str = "collections";
+
+impl Database {
+    /// Opens the database in `dir`, or creates it. Takes the directory's lock and recovers every
+    /// collection; one that is damaged is reported when it is asked for.
+    ///
+    /// # Errors
+    /// `ERR_LOCKED` naming the holder, `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`,
+    /// `ERR_NO_SPACE`; `ERR_INVALID_ARGUMENT` when `dir` is no directory or the log directory is
+    /// another than the recorded one.
+    pub fn open(env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
+        make_dirs(&env, dir)?;
+        let me = Holder {
+            pid: options.pid,
+            host: options.host.clone(),
+            since_unix_ms: env.clock.unix_ms(),
+        };
+        let lock = DirectoryLock::acquire(&env, dir, options.lock_timeout, me)?;
+        collection::make_dir(&*env.disk, &dir.join(catalog::DIR))?;
+        collection::make_dir(&*env.disk, &dir.join(COLLECTIONS))?;
+        let catalog = match catalog::read(&env, dir)? {
+            Some(catalog) => {
+                check_wal_dir(&catalog, &options)?;
+                catalog
+            }
+            None => {
+                if let Some(wal_dir) = &options.wal_dir {
+                    make_dirs(&env, wal_dir)?;
+                }
+                let wal_dir = options
+                    .wal_dir
+                    .as_ref()
+                    .map(|dir| dir.display().to_string());
+                let first = Catalog {
+                    version: 1,
+                    next_id: 1,
+                    wal_dir,
+                    collections: Vec::new(),
+                };
+                refuse_lost_catalog(&env, dir)?;
+                env.disk.sync_dir(dir)?;
+                sync_names_above(&env, dir)?;
+                catalog::publish(&env, dir, &first)?;
+                first
+            }
+        };
+        let database = Self {
+            env,
+            dir: dir.to_path_buf(),
+            options,
+            versions: Arc::new(AtomicU64::new(0)),
+            state: Mutex::new(State {
+                lock: Some(lock),
+                catalog,
+                open: BTreeMap::new(),
+                poisoned: false,
+            }),
+        };
+        database.open_all()?;
+        Ok(Arc::new(database))
+    }
+
+    /// Creates a collection.
+    ///
+    /// # Errors
+    /// `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`.
+    pub fn create_collection(&self, name: &str, schema: Schema) -> Result<Arc<Collection>> {
+        validate_collection_name(name)?;
+        schema.validate()?;
+        let mut state = self.writable()?;
+        if state.catalog.find(name).is_some() {
+            return Err(
+                Error::new(Code::AlreadyExists, "a collection of this name exists")
+                    .text("name", name),
+            );
+        }
+        self.create_locked(&mut state, name, schema)
+    }
+
+    /// Opens a collection that exists.
+    ///
+    /// # Errors
+    /// `ERR_NOT_FOUND`; `ERR_CORRUPT` when its files are damaged.
+    pub fn open_collection(&self, name: &str) -> Result<Arc<Collection>> {
+        validate_collection_name(name)?;
+        self.state()?.find(name)
+    }
+
+    /// Opens a collection, or creates it when it is missing and a schema is given.
+    ///
+    /// # Errors
+    /// `ERR_SCHEMA_MISMATCH` naming the first difference, else as [`Database::open_collection`]
+    /// and [`Database::create_collection`].
+    pub fn collection(&self, name: &str, schema: Option<Schema>) -> Result<Arc<Collection>> {
+        let Some(schema) = schema else {
+            return self.open_collection(name);
+        };
+        validate_collection_name(name)?;
+        schema.validate()?;
+        let mut state = self.writable()?;
+        match state.catalog.find(name) {
+            Some(entry) => {
+                entry.schema.expect_equal(&schema)?;
+                state.find(name)
+            }
+            None => self.create_locked(&mut state, name, schema),
+        }
+    }
+
+    /// Drops a collection with everything in it.
+    ///
+    /// # Errors
+    /// `ERR_NOT_FOUND`; what the disk says. Once the catalog is published it is gone for good.
+    pub fn drop_collection(&self, name: &str) -> Result<()> {
+        validate_collection_name(name)?;
+        let (root, wal_dir, dropped) = {
+            let mut state = self.writable()?;
+            let id = state.entry(name)?.id;
+            let (root, wal_dir) = (self.root_of(id), self.wal_dir_of(id, &state.catalog));
+            let mut next = state.catalog.clone();
+            next.collections.retain(|entry| entry.id != id);
+            self.publish(&mut state, next)?;
+            (root, wal_dir, state.open.remove(&id))
+        };
+        if let Some(Ok(collection)) = dropped {
+            collection.abandon();
+        }
+        for dir in [root, wal_dir] {
+            collection::remove_tree(&self.env, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a collection another name.
+    ///
+    /// # Errors
+    /// `ERR_NOT_FOUND`, `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`.
+    pub fn rename_collection(&self, from: &str, to: &str) -> Result<()> {
+        validate_collection_name(from)?;
+        validate_collection_name(to)?;
+        let mut state = self.writable()?;
+        let id = state.entry(from)?.id;
+        if state.catalog.find(to).is_some() {
+            return Err(
+                Error::new(Code::AlreadyExists, "a collection of this name exists")
+                    .text("name", to),
+            );
+        }
+        let mut next = state.catalog.clone();
+        for entry in next.collections.iter_mut().filter(|entry| entry.id == id) {
+            to.clone_into(&mut entry.name);
+        }
+        self.publish(&mut state, next)?;
+        if let Some(Ok(collection)) = state.open.get(&id) {
+            collection.rename(to);
+        }
+        Ok(())
+    }
+
+    /// Name, structure and count of every collection, by name.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`; `ERR_CORRUPT` when one is damaged.
+    pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
+        let state = self.state()?;
+        let mut infos = Vec::new();
+        for entry in &state.catalog.collections {
+            infos.push(CollectionInfo {
+                name: entry.name.clone(),
+                schema: entry.schema.clone(),
+                count: state.find(&entry.name)?.snapshot()?.count(),
+            });
+        }
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(infos)
+    }
+
+    /// Makes everything acknowledged so far survive power loss and returns the version it covers.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`, `ERR_CORRUPT`: the first of a collection; the others
+    /// are committed all the same.
+    pub fn commit(&self) -> Result<u64> {
+        // Read first: what is written meanwhile may not be covered.
+        let version = self.versions.load(Ordering::Relaxed);
+        let collections: Vec<_> = self.state()?.open.values().map(State::share).collect();
+        let mut outcome = Ok(());
+        for collection in collections {
+            // A damaged one keeps no other from being committed.
+            outcome = outcome.and(collection.and_then(|it| it.commit().map(drop)));
+        }
+        outcome.map(|()| version)
+    }
+
+    /// Compacts every collection.
+    ///
+    /// # Errors
+    /// As [`Collection::compact`].
+    pub fn compact(&self, job: &Job) -> Result<()> {
+        self.all()?.iter().try_for_each(|c| c.compact(job))
+    }
+
+    /// Compares every checksum of every segment.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` naming file, section and offset of the first damage.
+    pub fn verify(&self) -> Result<()> {
+        self.all()?.iter().try_for_each(|c| c.verify())
+    }
+
+    /// Counts everything.
+    ///
+    /// # Errors
+    /// `ERR_CLOSED`.
+    pub fn stats(&self) -> Result<DatabaseStats> {
+        let mut collections = Vec::new();
+        for collection in self.all()? {
+            collections.push((collection.name(), collection.stats()?));
+        }
+        collections.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(DatabaseStats {
+            version: self.versions.load(Ordering::Relaxed),
+            pid: self.options.pid,
+            host: self.options.host.clone(),
+            collections,
+        })
+    }
+
+    /// Makes everything acknowledged durable, ends background work and frees the directory. A
+    /// second close does nothing.
+    ///
+    /// # Errors
+    /// The first error of a collection's close; everything is closed all the same.
+    pub fn close(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.lock.is_none() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        for collection in std::mem::take(&mut state.open).into_values().flatten() {
+            outcome = outcome.and(collection.close());
+        }
+        state.lock = None;
+        outcome
+    }
+
+    fn create_locked(
+        &self,
+        state: &mut State,
+        name: &str,
+        schema: Schema,
+    ) -> Result<Arc<Collection>> {
+        if state.catalog.collections.len() >= COLLECTIONS_MAX {
+            return Err(
+                Error::new(Code::LimitExceeded, "a database has too many collections")
+                    .number("limit", COLLECTIONS_MAX),
+            );
+        }
+        let id = state.catalog.next_id;
+        let entry = CatalogEntry {
+            id,
+            name: name.to_owned(),
+            schema,
+        };
+        let dirs = [self.root_of(id), self.wal_dir_of(id, &state.catalog)];
+        // A crash before the catalog was published may have left these.
+        for dir in &dirs {
+            collection::remove_tree(&self.env, dir)?;
+        }
+        let created = self.create_files(state, entry, &dirs);
+        if created.is_err() && !state.poisoned {
+            for dir in &dirs {
+                // Best effort: the next creation or open removes what stays.
+                let _ = collection::remove_tree(&self.env, dir);
+            }
+        }
+        created
+    }
+
+    /// Makes the files of a collection, opens it and lists it in the catalog.
+    fn create_files(
+        &self,
+        state: &mut State,
+        entry: CatalogEntry,
+        [root, wal_dir]: &[PathBuf; 2],
+    ) -> Result<Arc<Collection>> {
+        let id = entry.id;
+        collection::create(&self.env, id, root, wal_dir)?;
+        let opened = self.open_entry(&entry, &state.catalog)?;
+        let mut next = state.catalog.clone();
+        next.next_id += 1;
+        next.collections.push(entry);
+        if let Err(error) = self.publish(state, next) {
+            opened.abandon();
+            return Err(error);
+        }
+        state.open.insert(id, Ok(Arc::clone(&opened)));
+        Ok(opened)
+    }
+
+    fn publish(&self, state: &mut State, mut next: Catalog) -> Result<()> {
+        next.version += 1;
+        if let Err(error) = catalog::publish(&self.env, &self.dir, &next) {
+            let (dir, extension) = (catalog::DIR, catalog::EXTENSION);
+            let undone = error.code() == Code::NoSpace
+                && manifest::withdraw(&self.env, &self.dir, dir, extension, next.version);
+            state.poisoned = !undone;
+            return Err(error);
+        }
+        state.catalog = next;
+        Ok(())
+    }
+
+    fn open_all(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let catalog = state.catalog.clone();
+        self.remove_dropped(&catalog)?;
+        for entry in &catalog.collections {
+            let opened = self.open_entry(entry, &catalog);
+            state.open.insert(entry.id, opened);
+        }
+        Ok(())
+    }
+
+    /// Removes directories of collections that no catalog lists: dropped, or never published.
+    fn remove_dropped(&self, catalog: &Catalog) -> Result<()> {
+        let dir = self.dir.join(COLLECTIONS);
+        let listed = |name: &str| catalog.collections.iter().any(|c| dir_name(c.id) == name);
+        for entry in self.env.disk.list(&dir)? {
+            let ours =
+                u64::from_str_radix(&entry.name, 16).is_ok_and(|id| dir_name(id) == entry.name);
+            if entry.kind == EntryKind::Dir && ours && !listed(&entry.name) {
+                collection::remove_tree(&self.env, &dir.join(&entry.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_entry(&self, entry: &CatalogEntry, catalog: &Catalog) -> Result<Arc<Collection>> {
+        collection::open(Opening {
+            env: &self.env,
+            id: entry.id,
+            name: &entry.name,
+            schema: &entry.schema,
+            root: &self.root_of(entry.id),
+            wal_dir: &self.wal_dir_of(entry.id, catalog),
+            options: &self.options,
+            versions: &self.versions,
+        })
+    }
+
+    fn root_of(&self, id: u64) -> PathBuf {
+        self.dir.join(COLLECTIONS).join(dir_name(id))
+    }
+
+    fn wal_dir_of(&self, id: u64, catalog: &Catalog) -> PathBuf {
+        match &catalog.wal_dir {
+            Some(dir) => Path::new(dir).join(dir_name(id)),
+            None => self.root_of(id).join("wal"),
+        }
+    }
+
+    fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        match state.lock {
+            Some(_) => Ok(state),
+            None => Err(closed()),
+        }
+    }
+
+    fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+        let state = self.state()?;
+        if state.poisoned {
+            return Err(crate::error::poisoned());
+        }
+        Ok(state)
+    }
+
+    fn all(&self) -> Result<Vec<Arc<Collection>>> {
+        let state = self.state()?;
+        state.open.values().map(State::share).collect()
+    }
+}
+
+impl State {
+    /// An open collection, or why it is not.
+    fn share(opened: &Result<Arc<Collection>>) -> Result<Arc<Collection>> {
+        opened.as_ref().map(Arc::clone).map_err(Error::duplicate)
+    }
+
+    fn entry(&self, name: &str) -> Result<&CatalogEntry> {
+        self.catalog.find(name).ok_or_else(|| {
+            Error::new(Code::NotFound, "no collection of this name").text("name", name)
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<Collection>> {
+        let id = self.entry(name)?.id;
+        let opened = self
+            .open
+            .get(&id)
+            .expect("every listed collection was opened");
+        Self::share(opened)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Nobody is left to hear an error; what was acknowledged as synced is on disk.
+        let _ = self.close();
+    }
+}
+
+fn dir_name(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+/// Creates `dir` and what is missing above it.
+fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
+    let shown = || dir.display().to_string();
+    match env.disk.entry(dir)? {
+        Some(EntryKind::Dir) => Ok(()),
+        Some(_) => Err(
+            Error::new(Code::InvalidArgument, "the path is not a directory").text("path", shown()),
+        ),
+        None => {
+            if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+                make_dirs(env, parent)?;
+            }
+            collection::make_dir(&*env.disk, dir)?;
+            if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+                env.disk.sync_dir(parent)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Refuses to begin anew in a directory that has collections: what listed them has gone.
+fn refuse_lost_catalog(env: &Env, dir: &Path) -> Result<()> {
+    let entries = env.disk.list(&dir.join(COLLECTIONS))?;
+    if entries.iter().any(|entry| entry.kind == EntryKind::Dir) {
+        let file = dir.join("CURRENT");
+        return Err(StorageError::Missing { file }.into());
+    }
+    Ok(())
+}
+
+/// Makes the name of a new database durable, and those above it. A process that made them may
+/// have been killed before it came to that.
+fn sync_names_above(env: &Env, dir: &Path) -> Result<()> {
+    let named = |above: &&Path| !above.as_os_str().is_empty();
+    for above in dir.ancestors().skip(1).filter(named) {
+        match env.disk.sync_dir(above) {
+            // A directory that may not be read was not made here.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn check_wal_dir(catalog: &Catalog, options: &Options) -> Result<()> {
+    let given = options
+        .wal_dir
+        .as_ref()
+        .map(|dir| dir.display().to_string());
+    if given.is_none() || given == catalog.wal_dir {
+        return Ok(());
+    }
+    let recorded = catalog
+        .wal_dir
+        .clone()
+        .unwrap_or_else(|| "beside the data".into());
+    Err(Error::new(
+        Code::InvalidArgument,
+        "the log directory is another than recorded",
+    )
+    .text("recorded", recorded)
+    .text("given", given.unwrap_or_default()))
+}

@@ -1,0 +1,92 @@
+//! The engine: collections of records with vectors, written durably, searched at once.
+//!
+//! A write is validated, logged, synced and applied by the collection's commit leader; readers
+//! take an immutable view and never wait. Memtables become segments by flush, segments become
+//! fewer by compaction; each such step is published by one manifest. `ARCHITECTURE.md` follows
+//! an insert and a query through the code.
+//!
+//! ```
+//! use std::path::Path;
+//! use cairn_engine::*;
+//!
+//! let database = Database::open(cairn_env::Env::memory(1), Path::new("/db"), Options::default())?;
+//! let schema = Schema {
+//!     key: KeyType::String,
+//!     vectors: vec![VectorField {
+//!         name: "vector".into(),
+//!         dim: 2,
+//!         metric: MetricName::L2,
+//!         index: IndexKind::Auto,
+//!     }],
+//!     fields: Vec::new(),
+//!     extra: Extra::Allow,
+//! };
+//! let points = database.create_collection("points", schema)?;
+//! let mut keys = Keys::new(KeyType::String);
+//! keys.push(Key::Str("a"));
+//! let data = vec![0.5, 0.5];
+//! let batch = WriteBatch {
+//!     kind: WriteKind::Upsert,
+//!     keys,
+//!     vectors: vec![Some(VectorColumn { data, present: None })],
+//!     payloads: None,
+//! };
+//! assert_eq!(points.write(batch, WriteOptions::default())?.inserted, 1);
+//! let hits = points.snapshot()?.search(
+//!     &SearchRequest::new(&[0.0, 0.5], 1),
+//!     &Stop::never(),
+//! )?;
+//! assert_eq!(hits.keys.get(0), Key::Str("a"));
+//! assert_eq!(hits.distances, [0.25]);
+//! # Ok::<(), Error>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("stored numbers are little-endian and are read as they lie");
+
+mod batch;
+mod catalog;
+mod collection;
+mod database;
+mod effort;
+mod error;
+mod frame;
+mod keys;
+pub mod limits;
+mod manifest;
+mod memtable;
+mod options;
+mod payload;
+mod query;
+mod scan;
+mod schema;
+mod search;
+mod segment;
+mod snapshot;
+mod stop;
+mod tombstones;
+mod ulid;
+mod view;
+
+pub use batch::{Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
+pub use collection::{Collection, CollectionStats, Done, SegmentStats};
+pub use database::{CollectionInfo, Database, DatabaseStats};
+pub use error::{Code, Error, Fact, Result};
+pub use keys::{Key, KeyBuf, KeyType, Keys};
+pub use options::{Durability, Options};
+pub use query::{Effort, Hits, Record, SearchRequest, Select, SelectFields, Stage};
+pub use scan::Scan;
+pub use schema::{
+    DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Schema, VectorField,
+    validate_collection_name,
+};
+pub use snapshot::Snapshot;
+pub use stop::{Job, ProgressFn, Stop};
+
+/// The instruction set whose distance kernels this process uses, such as `avx512`.
+#[must_use]
+pub fn simd_level() -> &'static str {
+    cairn_distance::Simd::active().name()
+}

@@ -1,0 +1,171 @@
+//! What a collection consists of at one moment: the body of a manifest file.
+//!
+//! A manifest lists every file it needs with length and checksum. Publishing one is the commit
+//! point of flush and compaction. The bytes are a MessagePack map with named members, so a later
+//! version can add members that this one skips.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use cairn_env::Env;
+use cairn_storage::{SegmentFile, StorageError};
+
+use crate::error::{Code, Error, Result};
+use crate::keys::{Key, KeyBuf};
+use crate::ulid::Ulid;
+
+/// One state of a collection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Counts the manifests of this collection.
+    pub version: u64,
+    /// The collection this belongs to.
+    pub collection: u64,
+    /// Every write up to this one is in the segments below; later ones are in the log.
+    pub flushed_lsn: u64,
+    /// Oldest first.
+    pub segments: Vec<SegmentEntry>,
+}
+
+/// One segment of a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SegmentEntry {
+    pub id: Ulid,
+    pub file: FileEntry,
+    pub rows: u32,
+    pub lsn_min: u64,
+    pub lsn_max: u64,
+    pub key_min: StoredKey,
+    pub key_max: StoredKey,
+    /// Per vector field: the mean of its vectors and the largest distance from it.
+    pub spread: Vec<Spread>,
+    /// The newest deletion file, when rows are deleted.
+    pub deletions: Option<DeletionEntry>,
+}
+
+/// Length of a segment container and the checksum of its footer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    pub bytes: u64,
+    pub checksum: u32,
+}
+
+/// A deletion bitmap on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeletionEntry {
+    pub file: FileEntry,
+    /// The deletions it holds are those up to this version; part of its name.
+    pub lsn: u64,
+    pub rows: u32,
+}
+
+/// Where the vectors of a field lie, as kernels see them (of length one under cosine).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spread {
+    pub centroid: Vec<f32>,
+    /// Euclidean, not squared.
+    pub radius: f32,
+}
+
+/// A key in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StoredKey {
+    Str(String),
+    U64(u64),
+}
+
+impl From<Key<'_>> for StoredKey {
+    fn from(key: Key<'_>) -> Self {
+        match key {
+            Key::Str(text) => Self::Str(text.to_owned()),
+            Key::U64(number) => Self::U64(number),
+        }
+    }
+}
+
+impl From<&KeyBuf> for StoredKey {
+    fn from(key: &KeyBuf) -> Self {
+        key.as_key().into()
+    }
+}
+
+impl From<SegmentFile> for FileEntry {
+    fn from(file: SegmentFile) -> Self {
+        Self {
+            bytes: file.bytes,
+            checksum: file.checksum,
+        }
+    }
+}
+
+impl From<FileEntry> for SegmentFile {
+    fn from(file: FileEntry) -> Self {
+        Self {
+            bytes: file.bytes,
+            checksum: file.checksum,
+        }
+    }
+}
+
+/// Where manifests stand in a collection's directory.
+pub(crate) const DIR: &str = "manifest";
+/// What their names end with.
+pub(crate) const EXTENSION: &str = "man";
+
+/// The current manifest of the collection in `dir`, or `None` before the first.
+pub(crate) fn read(env: &Env, dir: &Path, collection: u64) -> Result<Option<Manifest>> {
+    let Some(version) = cairn_storage::read_current(env, dir)? else {
+        return Ok(None);
+    };
+    let body = cairn_storage::load(env, dir, DIR, EXTENSION, version)?;
+    let damaged = |what: &str| {
+        Error::from(StorageError::Corrupt {
+            file: dir.join(DIR),
+            offset: 0,
+            section: None,
+            what: what.to_owned(),
+        })
+    };
+    let manifest: Manifest =
+        rmp_serde::from_slice(&body).map_err(|error| damaged(&error.to_string()))?;
+    if manifest.version != version || manifest.collection != collection {
+        return Err(damaged("a manifest of another version or collection"));
+    }
+    Ok(Some(manifest))
+}
+
+/// Removes every file of `sub` that is not `version`: never published, or of an older state.
+///
+/// To be called when `version` is sure to be found again after power loss.
+pub(crate) fn remove_others(
+    env: &Env,
+    dir: &Path,
+    sub: &str,
+    extension: &str,
+    version: u64,
+) -> Result<()> {
+    cairn_storage::remove_leftovers(env, dir, sub, extension, Some(version))?;
+    for older in cairn_storage::list_versions(env, dir, sub, extension)? {
+        if older < version {
+            cairn_storage::remove_version(env, dir, sub, extension, older)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes back `version`, whose publication failed for want of room, unless it may count already.
+/// Returns whether the state before still counts.
+pub(crate) fn withdraw(env: &Env, dir: &Path, sub: &str, extension: &str, version: u64) -> bool {
+    let counts = cairn_storage::read_current(env, dir);
+    matches!(counts, Ok(current) if current != Some(version))
+        && cairn_storage::remove_version(env, dir, sub, extension, version).is_ok()
+}
+
+/// Makes `manifest` the current one, atomically and durably.
+pub(crate) fn publish(env: &Env, dir: &Path, manifest: &Manifest) -> Result<()> {
+    let body = rmp_serde::to_vec_named(manifest)
+        .map_err(|error| Error::new(Code::Internal, error.to_string()))?;
+    cairn_storage::publish(env, dir, DIR, EXTENSION, manifest.version, &body)?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Settings of an open database.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a write is acknowledged, and so what it survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// In the memtable: survives nothing until the next flush or commit.
+    Memory,
+    /// Handed to the kernel: survives the death of the process.
+    Os,
+    /// Synced, in groups: survives power loss as well.
+    #[default]
+    Sync,
+}
+
+/// Settings of [`crate::Database::open`]. Nothing here changes what is stored, save where logs go.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Default of every write.
+    pub durability: Durability,
+    /// How long to wait for another writer's lock.
+    pub lock_timeout: Duration,
+    /// Bytes that memtables and caches may take together.
+    pub memory_budget: usize,
+    /// A memtable of this many bytes is flushed. Writers are slowed, never refused, above it.
+    pub memtable_bytes: usize,
+    /// Where write-ahead logs go; beside the data when `None`. Recorded with the database.
+    pub wal_dir: Option<PathBuf>,
+    /// Bytes of log per collection at which a flush has long begun.
+    pub wal_bytes_max: u64,
+    /// Name of this machine, for the lock's holder.
+    pub host: String,
+    /// Process id, for the lock's holder.
+    pub pid: u32,
+}
+
+/// A memtable beyond this is flushed whatever the options say: 1 GiB, so that with one more group
+/// of batches the offsets of its columns stay within 32 bits.
+const MEMTABLE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            lock_timeout: Duration::ZERO,
+            memory_budget: 1024 * 1024 * 1024, // 1 GiB; the public layer asks the machine
+            memtable_bytes: 64 * 1024 * 1024,
+            wal_dir: None,
+            wal_bytes_max: 512 * 1024 * 1024,
+            host: String::from("unknown"),
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl Options {
+    /// The flush threshold that fits the option, the memory budget and the log's cap: one memtable
+    /// fills while two others are written out, and all stay below the budget.
+    #[must_use]
+    pub(crate) fn memtable_bytes_effective(&self) -> usize {
+        self.memtable_bytes
+            .min(self.memory_budget / 4)
+            .min(usize::try_from(self.wal_bytes_max / 4).unwrap_or(usize::MAX))
+            .clamp(64 * 1024, MEMTABLE_BYTES_MAX)
+    }
+}

@@ -1,0 +1,93 @@
+//! Bugs planted on purpose, and who must find them.
+//!
+//! A suite that stays green while a rule of the engine is broken proves nothing about that rule.
+//! So each suite that is named here runs itself once more for each of its bugs, with `CAIRN_BUG`
+//! set, and expects to fail.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cairn_env::{Bug, Clock, OsClock};
+
+/// A bug, and the suite and test that find it.
+pub const FOUND_BY: [(Bug, &str, &str); 12] = [
+    (Bug::SkipWalSync, IMAGES, POWER),
+    (Bug::SkipDirSync, IMAGES, POWER),
+    (Bug::RenameBeforeSync, IMAGES, POWER),
+    (Bug::ReplayStopsEarly, IMAGES, POWER),
+    (Bug::ChecksumSkipsHeader, DAMAGE, LAST_WRITE),
+    (Bug::RetryFailedSync, FAULTS, SYNCS),
+    (Bug::CompactionDropsTombstone, IMAGES, POWER),
+    (Bug::RemoveWalEarly, IMAGES, POWER),
+    (Bug::SkipSegmentSync, IMAGES, POWER),
+    (Bug::SplitBatch, IMAGES, POWER),
+    (Bug::SkipDamagedFrame, DAMAGE, BITS),
+    (Bug::IgnoreBlockChecksum, DAMAGE, BITS),
+];
+
+pub const IMAGES: &str = "crash_images";
+pub const DAMAGE: &str = "damage_files";
+pub const FAULTS: &str = "fault_every_call";
+
+const POWER: &str = "nothing_acknowledged_is_lost_wherever_power_is";
+const LAST_WRITE: &str = "a_damaged_last_write_is_missing_or_exact";
+const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";
+const SYNCS: &str = "an_io_error_at_every_sync";
+
+/// A bug that takes longer to find is not found.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the tests of `suite`, this one, with each of its bugs planted, and expects them to fail.
+pub fn expect_all_found(suite: &str) {
+    let mine = FOUND_BY.iter().filter(|(_, by, _)| *by == suite);
+    let mut missed = Vec::new();
+    for (bug, _, test) in mine {
+        let clock = OsClock::new();
+        match fails_with(*bug, test) {
+            Some(why) => println!(
+                "planted bug {bug:?}: found by {suite}::{test} in {:.1} s: {why}",
+                clock.now().as_secs_f64()
+            ),
+            None => missed.push(*bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found by {suite}: {missed:?}");
+}
+
+/// Why `test` of this program fails with `bug` planted; `None` if it does not.
+fn fails_with(bug: Bug, test: &str) -> Option<String> {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env("CAIRN_BUG", format!("{bug:?}"))
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this program runs again");
+    let errors = child.stderr.take().expect("a pipe");
+    let (status, text) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::io::read_to_string(errors).expect("text"));
+        let clock = OsClock::new();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break Some(status);
+            }
+            if clock.now() > PATIENCE {
+                child.kill().expect("a child");
+                child.wait().expect("a child that was killed");
+                break None;
+            }
+            clock.sleep(Duration::from_millis(5));
+        };
+        (status, reader.join().expect("a reader"))
+    });
+    if status.is_none_or(|status| status.success()) {
+        return None;
+    }
+    // The line behind the first "panicked at" is the suite's own.
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"));
+    let why = lines.nth(1).unwrap_or("it panicked");
+    Some(why.chars().take(160).collect())
+}

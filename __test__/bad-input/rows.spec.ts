@@ -1,0 +1,209 @@
+// Wrong rows and options of writes.
+import { arg, good, never, table } from '../helpers/bad-input.js'
+
+table('row', [
+  ['null', arg, ({ cos }) => cos.upsert(never([null])), { index: 0 }],
+  ['a hole', arg, ({ cos }) => cos.upsert(never([,])), { index: 0 }],
+  ['a text', arg, ({ cos }) => cos.upsert(never(['one'])), { index: 0 }],
+  [
+    'an array in an array',
+    arg,
+    ({ cos }) => cos.upsert(never([[{ key: 'a', vector: good }]])),
+    { index: 0 },
+  ],
+  ['nothing', arg, ({ cos }) => cos.upsert(never(undefined))],
+  ['null alone', arg, ({ cos }) => cos.upsert(never(null))],
+  ['a number', arg, ({ cos }) => cos.upsert(never(5))],
+  ['a Float32Array', arg, ({ cos }) => cos.upsert(never(new Float32Array(4)))],
+  [
+    'id for key',
+    arg,
+    ({ cos }) => cos.upsert(never({ key: 'a', id: 'a', vector: good })),
+    { path: 'id' },
+  ],
+  [
+    'feilds for fields',
+    arg,
+    ({ cos }) => cos.upsert(never({ key: 'a', vector: good, feilds: {} })),
+    { path: 'feilds', suggestion: 'fields' },
+  ],
+  [
+    'an unknown column',
+    arg,
+    ({ cos }) => cos.upsert(never({ keys: ['a'], vectors: new Float32Array(good), payload: [] })),
+    { path: 'payload' },
+  ],
+  [
+    'fields that are an array',
+    arg,
+    ({ cos }) => cos.upsert(never({ key: 'a', vector: good, fields: [] })),
+    { index: 0, key: 'a' },
+  ],
+  [
+    'fields that are null',
+    arg,
+    ({ cos }) => cos.upsert(never({ key: 'a', vector: good, fields: null })),
+    { index: 0 },
+  ],
+  [
+    'fields that are a map',
+    arg,
+    ({ cos }) => cos.upsert(never({ key: 'a', vector: good, fields: new Map() })),
+    { index: 0 },
+  ],
+  [
+    'a field column too short',
+    arg,
+    ({ cos }) =>
+      cos.upsert({
+        keys: ['a', 'b'],
+        vectors: new Float32Array([...good, ...good]),
+        fields: { int: [1] },
+      }),
+    { field: 'int', expected: 2, got: 1 },
+  ],
+  [
+    'a field column that is none',
+    arg,
+    ({ cos }) =>
+      cos.upsert({ keys: ['a'], vectors: new Float32Array(good), fields: { int: never(5) } }),
+    { path: 'fields.int' },
+  ],
+  [
+    'too few objects of fields',
+    arg,
+    ({ cos }) =>
+      cos.upsert({ keys: ['a', 'b'], vectors: new Float32Array([...good, ...good]), fields: [{}] }),
+    { field: 'fields' },
+  ],
+  [
+    'a wrong value in a column',
+    arg,
+    ({ cos }) =>
+      cos.upsert({
+        keys: ['a', 'b'],
+        vectors: new Float32Array([...good, ...good]),
+        fields: { int: [1, 'x'] },
+      }),
+    { index: 1, key: 'b', field: 'int' },
+  ],
+])
+
+const row = { key: 'new', vector: good }
+table('option of a write', [
+  [
+    'unknown',
+    arg,
+    ({ cos }) => cos.upsert(row, never({ durabilty: 'os' })),
+    { path: 'durabilty', suggestion: 'durability' },
+  ],
+  ['a text', arg, ({ cos }) => cos.upsert(row, never('sync'))],
+  ['null', arg, ({ cos }) => cos.upsert(row, never(null))],
+  ['an array', arg, ({ cos }) => cos.upsert(row, never([]))],
+  [
+    'durability none',
+    arg,
+    ({ cos }) => cos.upsert(row, { durability: never('none') }),
+    { path: 'durability' },
+  ],
+  [
+    'durability true',
+    arg,
+    ({ cos }) => cos.upsert(row, { durability: never(true) }),
+    { path: 'durability' },
+  ],
+  [
+    'a version that is a number',
+    arg,
+    ({ cos }) => cos.upsert(row, { if: { version: never(1) } }),
+    { path: 'if.version' },
+  ],
+  [
+    'a negative version',
+    arg,
+    ({ cos }) => cos.upsert(row, { if: { version: -1n } }),
+    { path: 'if.version' },
+  ],
+  [
+    'a version beyond 64 bits',
+    arg,
+    ({ cos }) => cos.upsert(row, { if: { version: 2n ** 64n } }),
+    { path: 'if.version' },
+  ],
+  [
+    'a filter as condition',
+    arg,
+    ({ cos }) => cos.upsert(row, { if: never({ lang: 'en' }) }),
+    { path: 'lang' },
+  ],
+  ['a condition that is a text', arg, ({ cos }) => cos.upsert(row, { if: never('x') })],
+  [
+    'a condition that does not hold',
+    'ERR_CONDITION_FAILED',
+    ({ cos }) => cos.upsert({ key: 'one', vector: good }, { if: { version: 0n } }),
+    { index: 0, key: 'one' },
+  ],
+  [
+    'an idempotency key',
+    arg,
+    ({ cos }) => cos.upsert(row, never({ idempotencyKey: 'x' })),
+    { path: 'idempotencyKey' },
+  ],
+  [
+    'a signal that is none',
+    arg,
+    ({ cos }) => cos.upsert(row, { signal: never({}) }),
+    { path: 'signal' },
+  ],
+  [
+    'a signal that has fired',
+    'ERR_ABORTED',
+    ({ cos }) => cos.upsert(row, { signal: AbortSignal.abort() }),
+  ],
+  [
+    'fieldsMode on an upsert',
+    arg,
+    ({ cos }) => cos.upsert(row, never({ fieldsMode: 'merge' })),
+    { path: 'fieldsMode' },
+  ],
+  [
+    'an unknown fieldsMode',
+    arg,
+    ({ cos }) => cos.update({ key: 'one' }, { fieldsMode: never('deep') }),
+    { path: 'fieldsMode' },
+  ],
+  [
+    'an unknown missing',
+    arg,
+    ({ cos }) => cos.update({ key: 'one' }, { missing: never('create') }),
+    { path: 'missing' },
+  ],
+  ['chunkRows 0', arg, ({ cos }) => cos.ingest([row], { chunkRows: 0 }), { path: 'chunkRows' }],
+  [
+    'chunkRows over the limit',
+    'ERR_LIMIT_EXCEEDED',
+    ({ cos }) => cos.ingest([row], { chunkRows: 100_001 }),
+    { path: 'chunkRows' },
+  ],
+  [
+    'an unknown mode of ingest',
+    arg,
+    ({ cos }) => cos.ingest([row], { mode: never('insert') }),
+    { path: 'mode' },
+  ],
+  [
+    'onProgress that is no function',
+    arg,
+    ({ cos }) => cos.ingest([row], { onProgress: never(5) }),
+    { path: 'onProgress' },
+  ],
+  [
+    'an unknown option of ingest',
+    arg,
+    ({ cos }) => cos.ingest([row], never({ batchSize: 5 })),
+    { path: 'batchSize' },
+  ],
+  ['a source that is a text', arg, ({ cos }) => cos.ingest(never('rows'))],
+  ['a source that is a row', arg, ({ cos }) => cos.ingest(never(row))],
+  ['a source that is nothing', arg, ({ cos }) => cos.ingest(never(undefined))],
+])

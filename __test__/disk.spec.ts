@@ -1,0 +1,162 @@
+// Places where a database cannot live, and disks that fill up.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { pathToFileURL } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { CairnError, open } from '#ts/index.js'
+import { fails, outcome } from './helpers/expect.js'
+import { temporaryDirectory } from './helpers/home.js'
+import { randomMatrix } from './helpers/random.js'
+
+const schema = { vectors: { dim: 64, metric: 'l2' } } as const
+
+/** Codes for ground that does not hold. */
+const ground = new Set(['ERR_IO', 'ERR_INVALID_ARGUMENT', 'ERR_NO_SPACE'])
+
+async function refused(t: ExecutionContext, target: string): Promise<void> {
+  const error = await outcome(() => open(target))
+  t.true(error instanceof CairnError, String(error))
+  if (error instanceof CairnError) t.true(ground.has(error.code), error.message)
+}
+
+test('a path that is a file is refused', async (t) => {
+  const file = join(temporaryDirectory(t), 'file')
+  writeFileSync(file, 'text')
+  await refused(t, file)
+  await refused(t, join(file, 'below'))
+})
+
+test('a path through a circle of links is refused', async (t) => {
+  const directory = temporaryDirectory(t)
+  symlinkSync(join(directory, 'b'), join(directory, 'a'))
+  symlinkSync(join(directory, 'a'), join(directory, 'b'))
+  await refused(t, join(directory, 'a'))
+})
+
+test('a path of 5,000 characters is refused', async (t) => {
+  await refused(t, join(temporaryDirectory(t), 'x'.repeat(5000)))
+})
+
+const linux = process.platform === 'linux' ? test : test.skip
+
+linux('a directory where nothing can be made is refused', async (t) => {
+  await refused(t, '/proc/cairn')
+})
+
+test('a directory given as a file URL, or with odd characters, works', async (t) => {
+  const directory = join(temporaryDirectory(t), 'a b\u00e9#%?')
+  const db = await open(pathToFileURL(directory))
+  const docs = await db.collection('docs', schema)
+  await docs.upsert({ keys: ['a'], vectors: randomMatrix(1, 64, 1) })
+  await db.close()
+  const again = await open(directory)
+  t.true(await (await again.openCollection('docs')).has('a'))
+  await again.close()
+})
+
+test('a directory that holds something else is left alone', async (t) => {
+  const directory = temporaryDirectory(t)
+  writeFileSync(join(directory, 'notes.txt'), 'mine')
+  mkdirSync(join(directory, 'folder'))
+  const db = await open(directory)
+  await db.close()
+  t.pass()
+})
+
+test('a log directory elsewhere is used', async (t) => {
+  const directory = temporaryDirectory(t)
+  const [data, walDir] = [join(directory, 'data'), join(directory, 'logs')]
+  for (let round = 0; round < 2; round += 1) {
+    const db = await open(data, { walDir })
+    const docs = await db.collection('docs', schema)
+    t.is(await docs.count(), round)
+    await docs.upsert({ keys: [`k${round}`], vectors: randomMatrix(1, 64, 1) })
+    await db.close()
+  }
+})
+
+test('two databases of one process do not know each other', async (t) => {
+  const directory = temporaryDirectory(t)
+  const [one, two] = await Promise.all(['one', 'two'].map((name) => open(join(directory, name))))
+  const docs = await one?.collection('docs', schema)
+  await docs?.upsert({ keys: ['a'], vectors: randomMatrix(1, 64, 1) })
+  t.deepEqual(await two?.listCollections(), [])
+  await one?.close()
+  await two?.close()
+})
+
+// A small file system of its own needs the right to mount one.
+const mounts =
+  process.platform === 'linux' &&
+  process.getuid?.() === 0 &&
+  spawnSync('unshare', ['--mount', 'true']).status === 0
+const small = mounts ? test.serial : test.serial.skip
+
+small(
+  'a full disk refuses writes, keeps what it has, and takes more when there is room',
+  async (t) => {
+    const directory = temporaryDirectory(t)
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory])
+    if (mounted.status !== 0) {
+      t.log('left out: no file system can be mounted here')
+      t.pass()
+      return
+    }
+    t.teardown(() => spawnSync('umount', ['--lazy', directory]))
+    const data = join(directory, 'data')
+    const db = await open(data, {
+      memtableBytes: 64 * 1024,
+      walBytesMax: 1024 * 1024,
+      onWarning: () => undefined,
+    })
+    const docs = await db.collection('docs', schema)
+    const acknowledged: string[] = []
+    let refusal: unknown
+    for (let batch = 0; batch < 400 && refusal === undefined; batch += 1) {
+      const keys = Array.from({ length: 50 }, (_, at) => `k${batch}-${at}`)
+      try {
+        await docs.upsert({ keys, vectors: randomMatrix(50, 64, batch) })
+        acknowledged.push(...keys)
+      } catch (error) {
+        refusal = error
+      }
+    }
+    t.true(refusal instanceof CairnError)
+    if (refusal instanceof CairnError)
+      t.regex(refusal.code, /^ERR_(NO_SPACE|CLOSED)$/, refusal.message)
+    t.true(acknowledged.length > 0)
+    t.true((await docs.has(acknowledged)).every(Boolean), 'reads go on')
+    await outcome(() => db.close())
+
+    spawnSync('mount', ['-o', 'remount,size=64m', directory])
+    const again = await open(data, { onWarning: () => undefined })
+    t.teardown(() => again.close())
+    const reopened = await again.openCollection<typeof schema>('docs')
+    t.true((await reopened.has(acknowledged)).every(Boolean))
+    t.is((await reopened.count()) % 50, 0, 'a batch is torn')
+    await reopened.upsert({ keys: ['more'], vectors: randomMatrix(1, 64, 1) })
+    t.true(await reopened.has('more'))
+  },
+)
+
+test('a database in memory leaves nothing on the disk', async (t) => {
+  const directory = temporaryDirectory(t)
+  const program = `
+    const { open } = await import(process.argv[1])
+    const db = await open(':memory:')
+    const docs = await db.collection('docs', { vectors: { dim: 2, metric: 'l2' } })
+    await docs.upsert({ key: 'a', vector: [1, 2] })
+    await db.compact()
+    await db.close()`
+  const entry = new URL('../index.js', import.meta.url).href
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', program, entry], {
+    cwd: directory,
+    encoding: 'utf8',
+  })
+  t.is(child.status, 0, child.stderr)
+
+  t.deepEqual(readdirSync(directory), [])
+  await fails(t, () => open(''), 'ERR_INVALID_ARGUMENT')
+})

@@ -1,0 +1,112 @@
+// A world to be asked wrong things, and tables of them: each row a code, the facts that must be
+// named, and that nothing changed.
+import test, { type ExecutionContext } from 'ava'
+import { open, type Collection, type Database, type ErrorCode } from '#ts/index.js'
+import { fails, type Facts } from './expect.js'
+
+/** What the rows of a table are asked of. */
+export interface World {
+  readonly db: Database
+  readonly cos: Collection
+  readonly ids: Collection
+  readonly two: Collection
+  readonly strict: Collection
+}
+
+/** One row: its title, its code, the call, and facts of the error. */
+export type Case = readonly [
+  title: string,
+  code: ErrorCode,
+  call: (world: World) => unknown,
+  facts?: Facts,
+]
+
+/** Codes by short names, so that a row fits a line. */
+export const arg = 'ERR_INVALID_ARGUMENT'
+export const dim = 'ERR_DIM_MISMATCH'
+export const notFinite = 'ERR_NOT_FINITE'
+export const key = 'ERR_INVALID_KEY'
+export const name = 'ERR_INVALID_NAME'
+export const limit = 'ERR_LIMIT_EXCEEDED'
+
+/** A vector that nothing is wrong with. */
+export const good: readonly number[] = [1, 1, 1, 1]
+
+/** A value where the types would not have it. */
+export const never = (value: unknown): never => value as never
+
+let world: World
+
+test.before(async () => {
+  const db = await open(':memory:')
+  const cos = await db.collection('cos', {
+    vectors: { dim: 4, metric: 'cosine' },
+    fields: {
+      text: 'text',
+      keyword: 'keyword',
+      int: 'int',
+      float: 'float',
+      bool: 'bool',
+      date: 'date',
+      geo: 'geo',
+      json: 'json',
+      bytes: 'bytes',
+      tags: 'keyword[]',
+      ints: 'int[]',
+    },
+  })
+  const ids = await db.collection('ids', { key: 'u64', vectors: { dim: 3, metric: 'l2' } })
+  const two = await db.collection('two', {
+    vectors: { a: { dim: 2, metric: 'l2' }, b: { dim: 3, metric: 'dot' } },
+  })
+  const strict = await db.collection('strict', {
+    vectors: { dim: 1, metric: 'l1' },
+    fields: { title: 'text' },
+    extra: 'reject',
+  })
+  await cos.upsert([
+    { key: 'one', vector: [1, 2, 3, 4], fields: { text: 'one', int: 1 } },
+    { key: 'two', vector: [4, 3, 2, 1] },
+  ])
+  await ids.upsert({ key: 1n, vector: [1, 2, 3] })
+  await two.upsert({ key: 'one', vectors: { a: [1, 2], b: [1, 2, 3] } })
+  await strict.upsert({ key: 'one', vector: [1], fields: { title: 'x' } })
+  world = { db, cos, ids, two, strict } as unknown as World
+})
+
+test.after.always(() => world.db.close())
+
+/** Everything there is, in a form that can be compared. */
+async function everything({ db, cos, ids, two, strict }: World): Promise<string> {
+  const records: unknown[] = []
+  for (const collection of [cos, ids, two, strict]) {
+    records.push(await collection.count())
+    for await (const record of collection.scan({ vectors: true })) records.push(record)
+  }
+  const { version, collections } = await db.stats()
+  const counts = Object.entries(collections).map(([name, { count, memtableRows }]) => [
+    name,
+    count,
+    memtableRows,
+  ])
+  return JSON.stringify(
+    [records, version, counts, await db.listCollections()],
+    (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value),
+  )
+}
+
+const run = test.macro({
+  title: (title) => title ?? '',
+  async exec(t: ExecutionContext, code: ErrorCode, call: Case[2], facts: Facts | undefined) {
+    const before = await everything(world)
+    await fails(t, () => call(world), code, facts)
+    t.is(await everything(world), before, 'something changed')
+  },
+})
+
+/** A test for each row. */
+export function table(what: string, cases: readonly Case[]): void {
+  for (const [title, code, call, facts] of cases) {
+    test.serial(`${what}: ${title}`, run, code, call, facts)
+  }
+}

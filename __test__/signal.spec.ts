@@ -1,0 +1,97 @@
+import { getEventListeners } from 'node:events'
+import test from 'ava'
+import { underSignal } from '#ts/signal.js'
+import { fails } from './helpers/expect.js'
+import { openFor } from './helpers/home.js'
+import { randomMatrix } from './helpers/random.js'
+
+/** A ticket that remembers whether it was cancelled. */
+class FakeTicket {
+  static last: FakeTicket | undefined
+  cancelled = false
+
+  constructor() {
+    FakeTicket.last = this
+  }
+
+  cancel(): void {
+    this.cancelled = true
+  }
+
+  progress(): number[] {
+    return [0, 0]
+  }
+}
+
+const fake = { BindingTicket: FakeTicket }
+
+test.serial('a call without a signal has no ticket', async (t) => {
+  t.is(await underSignal(fake, undefined, async (ticket) => (ticket === null ? 1 : 2)), 1)
+})
+
+test.serial('a signal that fires cancels the ticket, and its listener goes', async (t) => {
+  const abort = new AbortController()
+  const { signal } = abort
+  const call = underSignal(fake, signal, async () => {
+    t.is(getEventListeners(signal, 'abort').length, 1)
+    abort.abort('enough')
+    t.true(FakeTicket.last?.cancelled)
+    return { code: 'ERR_ABORTED', message: 'aborted', retryable: false, details: [] } as never
+  })
+  const error = await fails(t, () => call, 'ERR_ABORTED')
+  t.is(error?.cause, 'enough')
+  t.is(getEventListeners(signal, 'abort').length, 0)
+})
+
+test.serial('a call that ends in time leaves no listener', async (t) => {
+  const { signal } = new AbortController()
+  t.is(await underSignal(fake, signal, async () => 5), 5)
+  t.is(getEventListeners(signal, 'abort').length, 0)
+})
+
+test.serial('a signal that has fired makes no call', async (t) => {
+  await fails(t, () => underSignal(fake, AbortSignal.abort(), async () => t.fail()), 'ERR_ABORTED')
+})
+
+test('onabort of the caller stays theirs', async (t) => {
+  const docs = await (await openFor(t)).collection('docs', { vectors: { dim: 2, metric: 'l2' } })
+  const abort = new AbortController()
+  let called = 0
+  abort.signal.onabort = () => (called += 1)
+  await docs.upsert({ key: 'a', vector: [1, 2] }, { signal: abort.signal })
+  await docs.search({ vector: [1, 2], signal: abort.signal })
+  abort.abort()
+  t.is(called, 1)
+})
+
+test('searches can be stopped in the middle, by signal and by deadline', async (t) => {
+  const docs = await (
+    await openFor(t)
+  ).collection('docs', {
+    vectors: { dim: 64, metric: 'l2', index: 'flat' },
+  })
+  const rows = 20_000
+  const keys = Array.from({ length: rows }, (_, at) => `k${at}`)
+  await docs.upsert({ keys, vectors: randomMatrix(rows, 64, 1) })
+  const vectors = randomMatrix(2000, 64, 2)
+  const abort = new AbortController()
+  setTimeout(() => abort.abort(), 20)
+  const started = performance.now()
+  await fails(
+    t,
+    () => docs.searchBatch({ vectors, exact: true, signal: abort.signal }),
+    'ERR_ABORTED',
+  )
+  t.true(performance.now() - started < 1000)
+  await fails(t, () => docs.searchBatch({ vectors, exact: true, deadlineMs: 5 }), 'ERR_DEADLINE')
+  t.is((await docs.search({ vector: vectors.slice(0, 64), deadlineMs: 1e18, k: 1 })).length, 1)
+})
+
+test('a signal can be used for many calls', async (t) => {
+  const docs = await (await openFor(t)).collection('docs', { vectors: { dim: 2, metric: 'l2' } })
+  const { signal } = new AbortController()
+  for (let at = 0; at < 100; at += 1)
+    await docs.upsert({ key: `k${at}`, vector: [at, 0] }, { signal })
+  t.is(await docs.count(), 100)
+  t.is(getEventListeners(signal, 'abort').length, 0)
+})

@@ -1,0 +1,365 @@
+//! Plain data of JavaScript to the engine's types and back.
+
+use cairn_engine::{
+    Code, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind, KeyBuf,
+    KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields, VectorColumn,
+    VectorField, WriteBatch, WriteKind, WriteOptions, WriteResult,
+};
+use napi::bindgen_prelude::{BigInt, Either};
+use napi_derive::napi;
+
+/// Structure of a collection.
+#[napi(object)]
+pub struct BindingSchema {
+    /// `string` or `u64`.
+    pub key: String,
+    /// Vector fields in order.
+    pub vectors: Vec<BindingVectorField>,
+    /// Declared fields in order.
+    pub fields: Vec<BindingField>,
+    /// Whether undeclared fields are refused.
+    pub reject_extra: bool,
+}
+
+/// One vector field.
+#[napi(object)]
+pub struct BindingVectorField {
+    /// Its name.
+    pub name: String,
+    /// Components.
+    pub dim: u32,
+    /// `cosine`, `l2`, `dot` or `l1`.
+    pub metric: String,
+    /// `auto`, `flat` or `hnsw`.
+    pub index: String,
+    /// Settings of `hnsw`; absent ones follow from `m`.
+    pub hnsw: Option<BindingHnsw>,
+}
+
+/// HNSW settings.
+#[napi(object)]
+pub struct BindingHnsw {
+    /// Links a node gets per upper layer.
+    pub m: Option<u32>,
+    /// Most links on layer 0.
+    pub m0: Option<u32>,
+    /// Most links on an upper layer.
+    pub m_max: Option<u32>,
+    /// Candidate list while building.
+    pub ef_construction: Option<u32>,
+    /// Factor of the level law.
+    pub level_mult: Option<f64>,
+}
+
+/// One declared field.
+#[napi(object)]
+pub struct BindingField {
+    /// Its name.
+    pub name: String,
+    /// Its type as the schema spells it.
+    pub kind: String,
+}
+
+/// What a write did.
+#[napi(object)]
+pub struct BindingWriteResult {
+    /// Version of the write.
+    pub version: BigInt,
+    /// Records that were not there before.
+    pub inserted: f64,
+    /// Records replaced or changed.
+    pub updated: f64,
+    /// Records removed.
+    pub deleted: f64,
+    /// Keys that were missing.
+    pub skipped: f64,
+}
+
+/// Keys of JavaScript: strings in UTF-8 end to end, or numbers.
+pub type KeyColumn<'a> = Either<&'a [u8], &'a [u64]>;
+
+/// A write, borrowed from JavaScript for the length of one call.
+pub struct BatchParts<'a> {
+    /// `add`, `upsert`, `delete`, or `update` with `replace` and `skip` behind it.
+    pub kind: &'a str,
+    /// Keys.
+    pub keys: KeyColumn<'a>,
+    /// Where each string key ends; empty for numbers.
+    pub key_ends: &'a [u32],
+    /// A matrix for each vector field, where given.
+    pub vectors: Vec<Option<&'a [f32]>>,
+    /// For each vector field, which rows have one; all when absent.
+    pub present: Vec<Option<&'a [u8]>>,
+    /// Fields of all rows end to end.
+    pub payload: Option<&'a [u8]>,
+    /// Where the fields of each row end.
+    pub payload_ends: Option<&'a [u32]>,
+}
+
+/// A number that is a count of bytes. The cast saturates, and that is what a limit wants.
+pub fn to_size(number: f64) -> usize {
+    number as usize
+}
+
+/// A durability by its public name.
+pub fn durability(name: &str) -> Result<Durability> {
+    match name {
+        "memory" => Ok(Durability::Memory),
+        "os" => Ok(Durability::Os),
+        "sync" => Ok(Durability::Sync),
+        other => Err(unknown("durability", other)),
+    }
+}
+
+/// The engine's schema. It is validated by the engine.
+pub fn to_engine_schema(schema: BindingSchema) -> Result<Schema> {
+    let key = match schema.key.as_str() {
+        "string" => KeyType::String,
+        "u64" => KeyType::U64,
+        other => return Err(unknown("key type", other)),
+    };
+    let vectors = schema.vectors.into_iter().map(vector_field);
+    let fields = schema.fields.into_iter().map(|field| DeclaredField {
+        name: field.name,
+        kind: field.kind,
+    });
+    Ok(Schema {
+        key,
+        vectors: vectors.collect::<Result<_>>()?,
+        fields: fields.collect(),
+        extra: if schema.reject_extra {
+            Extra::Reject
+        } else {
+            Extra::Allow
+        },
+    })
+}
+
+fn vector_field(field: BindingVectorField) -> Result<VectorField> {
+    let metric = match field.metric.as_str() {
+        "cosine" => MetricName::Cosine,
+        "l2" => MetricName::L2,
+        "dot" => MetricName::Dot,
+        "l1" => MetricName::L1,
+        other => return Err(unknown("metric", other).text("field", field.name)),
+    };
+    let index = match field.index.as_str() {
+        "auto" => IndexKind::Auto,
+        "flat" => IndexKind::Flat,
+        "hnsw" => IndexKind::Hnsw(hnsw(field.hnsw)),
+        other => return Err(unknown("index", other).text("field", field.name)),
+    };
+    Ok(VectorField {
+        name: field.name,
+        dim: field.dim,
+        metric,
+        index,
+    })
+}
+
+fn hnsw(given: Option<BindingHnsw>) -> HnswSettings {
+    let Some(given) = given else {
+        return HnswSettings::for_m(16);
+    };
+    let by_rule = HnswSettings::for_m(given.m.unwrap_or(16));
+    HnswSettings {
+        m: by_rule.m,
+        m0: given.m0.unwrap_or(by_rule.m0),
+        m_max: given.m_max.unwrap_or(by_rule.m_max),
+        ef_construction: given.ef_construction.unwrap_or(by_rule.ef_construction),
+        level_mult: given.level_mult.unwrap_or(by_rule.level_mult),
+    }
+}
+
+fn unknown(what: &str, got: &str) -> Error {
+    Error::new(Code::InvalidArgument, format!("unknown {what}")).text("got", got)
+}
+
+impl From<&Schema> for BindingSchema {
+    fn from(schema: &Schema) -> Self {
+        let vectors = schema.vectors.iter().map(|field| {
+            let (index, hnsw) = match &field.index {
+                IndexKind::Auto => ("auto", None),
+                IndexKind::Flat => ("flat", None),
+                IndexKind::Hnsw(settings) => ("hnsw", Some(BindingHnsw::from(settings))),
+            };
+            BindingVectorField {
+                name: field.name.clone(),
+                dim: field.dim,
+                metric: metric_name(field.metric).to_owned(),
+                index: index.to_owned(),
+                hnsw,
+            }
+        });
+        let fields = schema.fields.iter().map(|field| BindingField {
+            name: field.name.clone(),
+            kind: field.kind.clone(),
+        });
+        Self {
+            key: match schema.key {
+                KeyType::String => String::from("string"),
+                KeyType::U64 => String::from("u64"),
+            },
+            vectors: vectors.collect(),
+            fields: fields.collect(),
+            reject_extra: schema.extra == Extra::Reject,
+        }
+    }
+}
+
+impl From<&HnswSettings> for BindingHnsw {
+    fn from(settings: &HnswSettings) -> Self {
+        Self {
+            m: Some(settings.m),
+            m0: Some(settings.m0),
+            m_max: Some(settings.m_max),
+            ef_construction: Some(settings.ef_construction),
+            level_mult: Some(settings.level_mult),
+        }
+    }
+}
+
+impl From<WriteResult> for BindingWriteResult {
+    fn from(result: WriteResult) -> Self {
+        Self {
+            version: BigInt::from(result.version),
+            inserted: result.inserted as f64,
+            updated: result.updated as f64,
+            deleted: result.deleted as f64,
+            skipped: result.skipped as f64,
+        }
+    }
+}
+
+fn metric_name(metric: MetricName) -> &'static str {
+    match metric {
+        MetricName::Cosine => "cosine",
+        MetricName::L2 => "l2",
+        MetricName::Dot => "dot",
+        MetricName::L1 => "l1",
+    }
+}
+
+/// A column of keys, copied.
+pub fn to_keys(keys: &KeyColumn<'_>, ends: &[u32]) -> Result<Keys> {
+    match keys {
+        Either::A(bytes) => Keys::from_utf8(bytes.to_vec(), ends.to_vec()),
+        Either::B(numbers) => Ok(Keys::U64(numbers.to_vec())),
+    }
+}
+
+/// A batch, copied.
+pub fn to_batch(parts: &BatchParts<'_>) -> Result<WriteBatch> {
+    let kind = match parts.kind {
+        "add" => WriteKind::Add,
+        "upsert" => WriteKind::Upsert,
+        "delete" => WriteKind::Delete,
+        update => WriteKind::Update {
+            replace_fields: update.contains("replace"),
+            skip_missing: update.contains("skip"),
+        },
+    };
+    let present = |field: usize| parts.present.get(field).copied().flatten();
+    let column = |(field, data): (usize, &Option<&[f32]>)| {
+        data.map(|data| VectorColumn {
+            data: data.to_vec(),
+            present: present(field).map(|rows| rows.iter().map(|row| *row != 0).collect()),
+        })
+    };
+    let payloads = parts.payload.zip(parts.payload_ends);
+    Ok(WriteBatch {
+        kind,
+        keys: to_keys(&parts.keys, parts.key_ends)?,
+        vectors: parts.vectors.iter().enumerate().map(column).collect(),
+        payloads: payloads.map(|(bytes, ends)| Payloads {
+            bytes: bytes.to_vec(),
+            ends: ends.to_vec(),
+        }),
+    })
+}
+
+/// Conditions and wishes of a write.
+pub fn to_write_options(
+    if_version: Option<BigInt>,
+    durability_name: Option<&str>,
+) -> Result<WriteOptions> {
+    Ok(WriteOptions {
+        if_version: if_version.map(|version| version.get_u64().1),
+        durability: durability_name.map(durability).transpose()?,
+        ..WriteOptions::default()
+    })
+}
+
+/// The numbers of a query, at fixed places of one array so that a call converts one argument
+/// instead of nine. `ts/search.ts` has the same table.
+#[derive(Clone, Debug)]
+pub struct QueryNumbers {
+    /// 0: position of the vector field.
+    pub field: usize,
+    /// 1: results wanted.
+    pub k: usize,
+    /// 2 and 3: how hard to look (0 recall, 1 candidate list, 2 exact) and its value.
+    pub effort: Effort,
+    /// 4: NaN for none.
+    pub max_distance: Option<f32>,
+    /// 5: NaN for none.
+    pub min_score: Option<f32>,
+    /// 6 and 7: fields (0 none, 1 all, 2 some) and whether vectors come along.
+    pub select: Select,
+    /// 8: milliseconds, 0 for none.
+    pub deadline_ms: f64,
+}
+
+impl QueryNumbers {
+    /// Reads the array.
+    pub fn read(numbers: &[f64], names: Option<Vec<String>>) -> Result<Self> {
+        let &[
+            field,
+            k,
+            effort,
+            value,
+            max_distance,
+            min_score,
+            fields,
+            vectors,
+            deadline_ms,
+        ] = numbers
+        else {
+            return Err(Error::new(Code::Internal, "a query is nine numbers"));
+        };
+        let limit = |number: f64| (!number.is_nan()).then_some(number as f32);
+        Ok(Self {
+            field: to_size(field),
+            k: to_size(k),
+            effort: match to_size(effort) {
+                0 => Effort::Recall(value as f32),
+                1 => Effort::EfSearch(to_size(value)),
+                _ => Effort::Exact,
+            },
+            max_distance: limit(max_distance),
+            min_score: limit(min_score),
+            select: to_select(to_size(fields), names, vectors != 0.0),
+            deadline_ms,
+        })
+    }
+}
+
+/// Which parts of a record are wanted: fields 0 none, 1 all, 2 those named.
+pub fn to_select(fields: usize, names: Option<Vec<String>>, vectors: bool) -> Select {
+    Select {
+        fields: match fields {
+            0 => SelectFields::None,
+            1 => SelectFields::All,
+            _ => SelectFields::Some(names.unwrap_or_default()),
+        },
+        vectors,
+    }
+}
+
+/// One key, owned.
+pub fn to_key_buf(key: Either<String, BigInt>) -> KeyBuf {
+    match key {
+        Either::A(text) => KeyBuf::Str(text.into()),
+        Either::B(number) => KeyBuf::U64(number.get_u64().1),
+    }
+}

@@ -1,0 +1,245 @@
+//! The database class.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use cairn_engine::{Collection, CollectionInfo, Database, Options, Result};
+use cairn_env::{Env, Lane, MemoryDisk};
+use napi::bindgen_prelude::{BigInt, Object, ToNapiValue};
+use napi_derive::napi;
+
+use crate::collection::BindingCollection;
+use crate::convert::{BindingSchema, durability, to_engine_schema, to_size};
+use crate::stats::BindingDatabaseStats;
+use crate::task::{Ticket, job, spawn};
+
+/// Settings of an open database; see the public options of the same names.
+#[napi(object)]
+pub struct BindingOptions {
+    /// `memory`, `os` or `sync`.
+    pub durability: String,
+    /// Bytes.
+    pub memory_budget: f64,
+    /// Bytes.
+    pub memtable_bytes: f64,
+    /// Directory, or beside the data.
+    pub wal_dir: Option<String>,
+    /// Bytes.
+    pub wal_bytes_max: f64,
+    /// Workers of the pool; heeded by the first open of the process.
+    pub threads: u32,
+    /// Name of this machine.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// A collection as a listing shows it.
+#[napi(object)]
+pub struct BindingCollectionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its structure.
+    pub schema: BindingSchema,
+    /// Its live records.
+    pub count: f64,
+}
+
+/// An open database.
+#[napi]
+pub struct BindingDatabase {
+    inner: Arc<Database>,
+    env: Env,
+}
+
+/// The pool, clock and disk of this process. Made by the first open, never torn down: a thread
+/// may be in the middle of a sync when the process leaves.
+fn process_env(threads: u32) -> Env {
+    static ENV: OnceLock<Env> = OnceLock::new();
+    ENV.get_or_init(|| Env::os(threads.max(1) as usize)).clone()
+}
+
+#[napi]
+impl BindingDatabase {
+    /// Opens the directory at `path`, or a database in memory when there is none.
+    #[napi]
+    pub fn open(
+        env: &napi::Env,
+        path: Option<String>,
+        options: BindingOptions,
+    ) -> napi::Result<Object<'_>> {
+        let mut world = process_env(options.threads);
+        let dir = match path {
+            Some(path) => PathBuf::from(path),
+            None => {
+                world.disk = Arc::new(MemoryDisk::new());
+                PathBuf::from("/memory")
+            }
+        };
+        let threads = Arc::clone(&world.threads);
+        let work = move || {
+            let inner = open(world.clone(), &dir, &options)?;
+            Ok(Self { inner, env: world })
+        };
+        spawn(env, &threads, Lane::Commit, work, |database| database)
+    }
+
+    /// Makes a collection that must not exist.
+    #[napi]
+    pub fn create_collection<'env>(
+        &self,
+        env: &'env napi::Env,
+        name: String,
+        schema: BindingSchema,
+    ) -> napi::Result<Object<'env>> {
+        self.handle(env, move |database| {
+            database.create_collection(&name, to_engine_schema(schema)?)
+        })
+    }
+
+    /// Opens a collection that must exist.
+    #[napi]
+    pub fn open_collection<'env>(
+        &self,
+        env: &'env napi::Env,
+        name: String,
+    ) -> napi::Result<Object<'env>> {
+        self.handle(env, move |database| database.open_collection(&name))
+    }
+
+    /// Opens a collection, or makes it when a schema is given.
+    #[napi]
+    pub fn collection<'env>(
+        &self,
+        env: &'env napi::Env,
+        name: String,
+        schema: Option<BindingSchema>,
+    ) -> napi::Result<Object<'env>> {
+        self.handle(env, move |database| {
+            let schema = schema.map(to_engine_schema).transpose()?;
+            database.collection(&name, schema)
+        })
+    }
+
+    /// Removes a collection and its files.
+    #[napi]
+    pub fn drop_collection<'env>(
+        &self,
+        env: &'env napi::Env,
+        name: String,
+    ) -> napi::Result<Object<'env>> {
+        self.run(
+            env,
+            move |database| database.drop_collection(&name),
+            |()| (),
+        )
+    }
+
+    /// Gives a collection another name.
+    #[napi]
+    pub fn rename_collection<'env>(
+        &self,
+        env: &'env napi::Env,
+        from: String,
+        to: String,
+    ) -> napi::Result<Object<'env>> {
+        let work = move |database: &Database| database.rename_collection(&from, &to);
+        self.run(env, work, |()| ())
+    }
+
+    /// All collections, by name.
+    #[napi]
+    pub fn list_collections<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        self.run(env, Database::collections, |all| {
+            all.into_iter()
+                .map(BindingCollectionInfo::from)
+                .collect::<Vec<_>>()
+        })
+    }
+
+    /// Makes everything acknowledged durable; the version that is.
+    #[napi]
+    pub fn commit<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        self.run(env, Database::commit, BigInt::from)
+    }
+
+    /// Flushes, indexes and merges every collection.
+    #[napi]
+    pub fn compact<'env>(
+        &self,
+        env: &'env napi::Env,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let job = job(&ticket);
+        self.run(env, move |database| database.compact(&job), |()| ())
+    }
+
+    /// Figures.
+    #[napi]
+    pub fn stats<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        self.run(env, Database::stats, |stats| {
+            BindingDatabaseStats::from(&stats)
+        })
+    }
+
+    /// Ends all work and frees the directory. Again is harmless.
+    #[napi]
+    pub fn close<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        self.run(env, Database::close, |()| ())
+    }
+
+    fn handle<'env>(
+        &self,
+        env: &'env napi::Env,
+        work: impl FnOnce(&Database) -> Result<Arc<Collection>> + Send + 'static,
+    ) -> napi::Result<Object<'env>> {
+        let (database, world) = (Arc::clone(&self.inner), self.env.clone());
+        self.run(env, work, move |inner| {
+            BindingCollection::new(inner, database, world)
+        })
+    }
+
+    /// Calls that may wait for the disk run where commits do, so that no search waits for them.
+    fn run<'env, R, T>(
+        &self,
+        env: &'env napi::Env,
+        work: impl FnOnce(&Database) -> Result<R> + Send + 'static,
+        to_js: impl FnOnce(R) -> T + Send + 'static,
+    ) -> napi::Result<Object<'env>>
+    where
+        R: Send + 'static,
+        T: ToNapiValue + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let work = move || work(&inner);
+        spawn(env, &self.env.threads, Lane::Commit, work, to_js)
+    }
+}
+
+fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database>> {
+    Database::open(
+        world,
+        dir,
+        Options {
+            durability: durability(&options.durability)?,
+            lock_timeout: Duration::ZERO, // the caller waits, off the pool
+            memory_budget: to_size(options.memory_budget),
+            memtable_bytes: to_size(options.memtable_bytes),
+            wal_dir: options.wal_dir.as_ref().map(PathBuf::from),
+            wal_bytes_max: to_size(options.wal_bytes_max) as u64,
+            host: options.host.clone(),
+            pid: options.pid,
+        },
+    )
+}
+
+impl From<CollectionInfo> for BindingCollectionInfo {
+    fn from(info: CollectionInfo) -> Self {
+        Self {
+            name: info.name,
+            schema: BindingSchema::from(&info.schema),
+            count: info.count as f64,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+// A database: collections by name, and its life from open to close.
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { types } from 'node:util'
+import { wrong } from './check.js'
+import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
+import { CairnError, isCairnError, toCairnError } from './errors.js'
+import { Lifetime } from './internal/lifetime.js'
+import { runJob } from './job.js'
+import type { Binding, BindingCollection, BindingDatabase } from './native/binding.js'
+import { unwrap } from './native/from-native.js'
+import { loadBinding } from './native/loader.js'
+import { pathOf, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
+import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
+import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
+import type { CompactOptions } from './types.js'
+import { warnAbout } from './warnings.js'
+
+/** An open database. Every call may fail with `ERR_CLOSED`. */
+export interface Database extends AsyncDisposable {
+  /**
+   * Opens a collection, or creates it.
+   *
+   * @param name - 1-128 of `A-Z a-z 0-9 _ . -`, not starting with a dot.
+   * @param schema - Its structure; types of keys, fields and hits follow from the literal.
+   * @throws {CairnError} `ERR_SCHEMA_MISMATCH` with the first difference in `details.path`,
+   * `ERR_INVALID_NAME`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`.
+   */
+  collection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+  /**
+   * Opens a collection that exists.
+   *
+   * @throws {CairnError} `ERR_NOT_FOUND`.
+   */
+  collection<S extends Schema = Schema>(name: string): Promise<Collection<S>>
+
+  /**
+   * Creates a collection.
+   *
+   * @throws {CairnError} `ERR_ALREADY_EXISTS`; as {@link collection}.
+   */
+  createCollection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+
+  /**
+   * Opens a collection that exists.
+   *
+   * @throws {CairnError} `ERR_NOT_FOUND`.
+   */
+  openCollection<S extends Schema = Schema>(name: string): Promise<Collection<S>>
+
+  /**
+   * Removes a collection and its files.
+   *
+   * @throws {CairnError} `ERR_NOT_FOUND`.
+   */
+  dropCollection(name: string): Promise<void>
+
+  /**
+   * Gives a collection another name. Handles that are open go on working.
+   *
+   * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`.
+   */
+  renameCollection(from: string, to: string): Promise<void>
+
+  /** All collections, by name. */
+  listCollections(): Promise<CollectionInfo[]>
+
+  /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
+  commit(): Promise<bigint>
+
+  /** Resolves when every collection is flushed, indexed and merged. It happens by itself, too. */
+  compact(options?: CompactOptions): Promise<void>
+
+  /** Figures. */
+  stats(): Promise<DatabaseStats>
+
+  /**
+   * Lets calls that run end, then closes the directory for others to open. Again is harmless.
+   * `await using` does it by itself.
+   */
+  close(): Promise<void>
+}
+
+/** A collection as a listing shows it. */
+export interface CollectionInfo {
+  readonly name: string
+  readonly schema: StoredSchema
+  /** Live records. */
+  readonly count: number
+}
+
+/** Waiting for a lock, it is asked for this often. */
+const lockPollMs = 20
+
+/**
+ * Opens a database, creating it when there is none.
+ *
+ * @param target - A directory, as a path or a `file:` URL; `':memory:'` for one that lives in
+ * memory only.
+ * @param options - See {@link OpenOptions}.
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT`; `ERR_LOCKED` with `pid`, `host` and `since` of
+ * the writer that has it; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
+ * `ERR_UNSUPPORTED_PLATFORM`.
+ */
+export async function open(target: string | URL, options?: OpenOptions): Promise<Database> {
+  return openWith(loadBinding, target, options)
+}
+
+/** {@link open} over a given addon. */
+export async function openWith(
+  load: () => Binding,
+  target: string | URL,
+  options?: OpenOptions,
+): Promise<Database> {
+  let path: string | null
+  let settings: ResolvedOptions
+  try {
+    path = directoryOf(target)
+    settings = resolveOptions(options)
+  } catch (error) {
+    throw toCairnError(error)
+  }
+  const binding = load()
+  const native = await openNative(binding, path, settings)
+  if (path !== null) void warnAbout(path, settings.onWarning)
+  return new EmbeddedDatabase(binding, native)
+}
+
+/** The directory that `target` names; null for none. */
+function directoryOf(target: unknown): string | null {
+  if (target === ':memory:') return null
+  if (target instanceof URL) {
+    if (target.protocol !== 'file:') {
+      throw wrong('only file: URLs name a directory', 'file:', target.protocol, 'target')
+    }
+    return pathOf(fileURLToPath(target), 'target')
+  }
+  if (typeof target === 'string' && /^[a-z][a-z\d+.-]*:\/\//i.test(target)) {
+    throw wrong('a URL is given as a URL object', 'path or new URL(...)', target, 'target')
+  }
+  if (types.isProxy(target)) throw wrong('target must be a path', 'string', target, 'target')
+  return pathOf(target, 'target')
+}
+
+/** Waiting happens here, on a timer, so that no thread of the pool is held meanwhile. */
+async function openNative(
+  binding: Binding,
+  path: string | null,
+  settings: ResolvedOptions,
+): Promise<BindingDatabase> {
+  const { lockTimeoutMs, onWarning: _, ...native } = settings
+  const until = performance.now() + lockTimeoutMs
+  for (;;) {
+    try {
+      return unwrap(await binding.BindingDatabase.open(path, native))
+    } catch (error) {
+      const left = until - performance.now()
+      if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw error
+      await delay(Math.min(left, lockPollMs))
+    }
+  }
+}
+
+class EmbeddedDatabase implements Database {
+  readonly #native: BindingDatabase
+  readonly #context: CollectionContext
+  readonly #ending = new AbortController()
+
+  constructor(binding: Binding, native: BindingDatabase) {
+    this.#native = native
+    this.#context = { binding, lifetime: new Lifetime(), ending: this.#ending.signal }
+  }
+
+  collection<S extends Schema>(name: string, schema?: S): Promise<Collection<S>> {
+    return this.#open(() =>
+      this.#native.collection(nameOf(name), schema === undefined ? null : toShape(schema)),
+    )
+  }
+
+  createCollection<S extends Schema>(name: string, schema: S): Promise<Collection<S>> {
+    return this.#open(() => this.#native.createCollection(nameOf(name), toShape(schema)))
+  }
+
+  openCollection<S extends Schema>(name: string): Promise<Collection<S>> {
+    return this.#open(() => this.#native.openCollection(nameOf(name)))
+  }
+
+  dropCollection(name: string): Promise<void> {
+    return this.#run(async () => unwrap(await this.#native.dropCollection(nameOf(name))))
+  }
+
+  renameCollection(from: string, to: string): Promise<void> {
+    return this.#run(async () =>
+      unwrap(await this.#native.renameCollection(nameOf(from), nameOf(to))),
+    )
+  }
+
+  listCollections(): Promise<CollectionInfo[]> {
+    return this.#run(async () => {
+      const infos = unwrap(await this.#native.listCollections())
+      return infos.map(({ name, schema, count }) => ({ name, schema: fromShape(schema), count }))
+    })
+  }
+
+  commit(): Promise<bigint> {
+    return this.#run(async () => unwrap(await this.#native.commit()))
+  }
+
+  compact(options?: CompactOptions): Promise<void> {
+    const { binding, ending } = this.#context
+    return this.#run(() =>
+      runJob(binding, options, ending, (ticket) => this.#native.compact(ticket)),
+    )
+  }
+
+  stats(): Promise<DatabaseStats> {
+    return this.#run(async () => fromNativeDatabaseStats(unwrap(await this.#native.stats())))
+  }
+
+  close(): Promise<void> {
+    const closed = this.#context.lifetime.close(async () => unwrap(await this.#native.close()))
+    this.#ending.abort()
+    return closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #open<S extends Schema>(
+    call: () => ReturnType<BindingDatabase['openCollection']>,
+  ): Promise<Collection<S>> {
+    return this.#run(async () => {
+      const native: BindingCollection = unwrap(await call())
+      return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
+    })
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    const { lifetime } = this.#context
+    if (!lifetime.open) throw new CairnError('ERR_CLOSED', 'the database is closed')
+    try {
+      return await lifetime.track(work())
+    } catch (error) {
+      throw toCairnError(error)
+    }
+  }
+}
+
+/** Names are checked by the engine; here only that there is one. */
+function nameOf(name: unknown): string {
+  if (typeof name === 'string') return name
+  const { details } = wrong('', 'string', name)
+  throw new CairnError('ERR_INVALID_NAME', 'a collection name is a string', details)
+}

@@ -1,0 +1,65 @@
+// cairndb: the public entry. Everything a user can import is named here.
+import { loadBinding } from './native/loader.js'
+
+export { open } from './database.js'
+export { CairnError, isCairnError } from './errors.js'
+export { version } from './version.js'
+export type { Collection } from './collection.js'
+export type { CollectionInfo, Database } from './database.js'
+export type { ErrorCode, ErrorDetails } from './errors.js'
+export type {
+  Fields,
+  FieldsInput,
+  FieldValue,
+  GeoPoint,
+  Json,
+  Key,
+  Selection,
+  Vector,
+} from './infer.js'
+export type { CairnWarning, OpenOptions } from './options.js'
+export type {
+  BaseType,
+  FieldType,
+  HnswOptions,
+  Metric,
+  QuantizeOptions,
+  Schema,
+  StoredSchema,
+  StoredVectorField,
+  VectorField,
+} from './schema.js'
+export type { CollectionStats, DatabaseStats, SegmentStats } from './stats.js'
+export type {
+  ColumnFields,
+  Columns,
+  CompactOptions,
+  Durability,
+  Hit,
+  IngestOptions,
+  IngestProgress,
+  Keys,
+  ReadOptions,
+  Row,
+  Rows,
+  Scan,
+  ScanOptions,
+  SearchBatchQuery,
+  SearchBatchResult,
+  SearchEffort,
+  SearchPlan,
+  SearchQuery,
+  SearchStage,
+  StoredRecord,
+  UpdateColumns,
+  UpdateOptions,
+  UpdateRow,
+  Updates,
+  WriteOptions,
+  WriteResult,
+} from './types.js'
+
+/** Instruction set that the distance kernels use here: `avx512`, `avx2`, `neon` or `scalar`. */
+export function simdLevel(): string {
+  return loadBinding().simdLevel()
+}

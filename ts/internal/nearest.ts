@@ -1,0 +1,34 @@
+// The word a typing error was probably meant to be.
+
+/** The word of `words` nearest to `text`, when it is near enough to be meant. */
+export function nearest(text: string, words: Iterable<string>): string | undefined {
+  if (text.length > 64) return undefined
+  let best: string | undefined
+  let bestSteps = Math.max(1, Math.floor(text.length / 3)) + 1
+  for (const word of words) {
+    const steps = editSteps(text.toLowerCase(), word.toLowerCase())
+    if (steps < bestSteps) {
+      best = word
+      bestSteps = steps
+    }
+  }
+  return best
+}
+
+// Levenshtein 1966, one row at a time.
+function editSteps(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, at(row, j) + 1, at(next, j - 1) + 1))
+    }
+    row = next
+  }
+  return at(row, b.length)
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] ?? Number.POSITIVE_INFINITY
+}

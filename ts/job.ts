@@ -1,0 +1,64 @@
+// A long call with progress and a way to end it.
+import { callback, optionsOf } from './check.js'
+import { CairnError, isCairnError } from './errors.js'
+import type { Answer, Binding, BindingTicket } from './native/binding.js'
+import { unwrap } from './native/from-native.js'
+import { aborted, checkSignal, throwIfAborted } from './signal.js'
+import type { CompactOptions } from './types.js'
+
+/** How often progress is reported. */
+const progressMs = 100
+
+const optionNames = new Set(['onProgress', 'signal'])
+
+/**
+ * Runs a job until it is done, the caller's signal fires, or the database begins to close.
+ *
+ * @param ending - Fires when the database begins to close.
+ */
+export async function runJob(
+  { BindingTicket }: Pick<Binding, 'BindingTicket'>,
+  options: CompactOptions | undefined,
+  ending: AbortSignal,
+  call: (ticket: BindingTicket) => Promise<Answer<undefined>>,
+): Promise<void> {
+  const given = optionsOf<CompactOptions>(options, optionNames, 'compact options')
+  const onProgress = callback(given.onProgress, 'onProgress')
+  const signal = checkSignal(given.signal)
+  throwIfAborted(signal)
+
+  const ticket = new BindingTicket()
+  const cancel = (): void => ticket.cancel()
+  const signals = signal === undefined ? [ending] : [ending, signal]
+  const failures: unknown[] = []
+  const report = (): void => {
+    const [done = 0, total = 0] = ticket.progress()
+    if (total === 0 || failures.length > 0) return
+    try {
+      onProgress?.({ done, total })
+    } catch (error) {
+      failures.push(error)
+      cancel()
+    }
+  }
+  for (const each of signals) each.addEventListener('abort', cancel, { once: true })
+  const timer = setInterval(report, progressMs)
+  try {
+    unwrap(await call(ticket))
+    report()
+  } catch (error) {
+    if (failures.length === 0) throw reason(error, signal)
+  } finally {
+    clearInterval(timer)
+    for (const each of signals) each.removeEventListener('abort', cancel)
+  }
+  // What the callback threw is the caller's own.
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Whose wish it was that the job ended. */
+function reason(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (!isCairnError(error, 'ERR_ABORTED')) return error
+  if (signal?.aborted === true) return aborted(signal)
+  return new CairnError('ERR_CLOSED', 'the database was closed meanwhile')
+}

@@ -1,0 +1,196 @@
+// The addon as this package needs it; crates/napi provides it, tests may stand in for it.
+import type { ErrorCode } from '../errors.js'
+import type { SchemaShape } from '../schema.js'
+
+/** Why a call has no value. */
+export interface BindingError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly retryable: boolean
+  readonly details: readonly { readonly name: string; readonly value: number | string }[]
+}
+
+/** What every call answers. */
+export type Answer<T> = T | BindingError
+
+/** Keys: UTF-8 end to end with where each ends, or numbers with no ends. */
+export type BindingKeys = Uint8Array | BigUint64Array
+
+/** Fields wanted: 0 none, 1 all, 2 those named. */
+export type FieldsWanted = 0 | 1 | 2
+
+/** Lets a caller end a running call, and watch it. */
+export interface BindingTicket {
+  cancel(): void
+  /** Steps done and steps in all. */
+  progress(): number[]
+}
+
+/** A walk over one pinned version. */
+export interface BindingScan {
+  next(
+    rows: number,
+    fields: FieldsWanted,
+    names: string[] | null,
+    vectors: boolean,
+  ): Promise<Answer<Uint8Array>>
+  close(): void
+}
+
+/** What a write did. */
+export interface BindingWriteResult {
+  readonly version: bigint
+  readonly inserted: number
+  readonly updated: number
+  readonly deleted: number
+  readonly skipped: number
+}
+
+/** What a search did. */
+export interface BindingPlan {
+  readonly version: bigint
+  readonly hits: Uint8Array
+  readonly stages: readonly BindingStage[]
+}
+
+/** What a search did in one place. */
+export interface BindingStage {
+  readonly source: string
+  readonly path: string
+  readonly rows: number
+  readonly ef: number
+  readonly hops: number
+  readonly distances: number
+  readonly micros: number
+}
+
+/** Figures of a collection. */
+export interface BindingCollectionStats {
+  readonly count: number
+  readonly version: bigint
+  readonly memtableRows: number
+  readonly memtableBytes: number
+  readonly memtableBytesMax: number
+  readonly frozenMemtables: number
+  readonly walBytes: number
+  readonly segments: readonly BindingSegmentStats[]
+  readonly liveBytes: number
+  readonly deadBytes: number
+  readonly keyIndexBytes: number
+  readonly vectorBytes: number
+  readonly graphBytes: number
+  readonly lastBackgroundError?: string | null
+  readonly poisoned: boolean
+}
+
+/** Figures of a segment. */
+export interface BindingSegmentStats {
+  readonly id: string
+  readonly rows: number
+  readonly live: number
+  readonly bytesDisk: number
+  readonly bytesMemory: number
+  readonly index: string
+}
+
+/** Figures of a database. */
+export interface BindingDatabaseStats {
+  readonly version: bigint
+  readonly collections: readonly { readonly name: string; readonly stats: BindingCollectionStats }[]
+}
+
+/** A collection. All arguments are copied before a call returns. */
+export interface BindingCollection {
+  readonly name: string
+  readonly schema: SchemaShape
+  write(
+    kind: string,
+    keys: BindingKeys,
+    keyEnds: Uint32Array,
+    vectors: readonly (Float32Array | null)[],
+    present: readonly (Uint8Array | null)[],
+    payload: Uint8Array | null,
+    payloadEnds: Uint32Array | null,
+    ifVersion: bigint | null,
+    durability: string | null,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingWriteResult>>
+  get(
+    keys: BindingKeys,
+    keyEnds: Uint32Array,
+    fields: FieldsWanted,
+    names: string[] | null,
+    vectors: boolean,
+  ): Promise<Answer<Uint8Array>>
+  has(keys: BindingKeys, keyEnds: Uint32Array): Promise<Answer<Uint8Array>>
+  count(): Answer<number>
+  search(
+    vector: Float32Array,
+    numbers: Float64Array,
+    names: string[] | null,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<Uint8Array>>
+  /** Length of the block, which is in `out` unless `out` is shorter. */
+  searchSync(
+    vector: Float32Array,
+    numbers: Float64Array,
+    names: string[] | null,
+    out: Buffer,
+  ): Answer<number>
+  searchBatch(
+    vectors: Float32Array,
+    numbers: Float64Array,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<Uint8Array>>
+  explain(
+    vector: Float32Array,
+    numbers: Float64Array,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingPlan>>
+  scan(after: string | bigint | null): Promise<Answer<BindingScan>>
+  commit(): Promise<Answer<bigint>>
+  compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
+  stats(): Promise<Answer<BindingCollectionStats>>
+}
+
+/** Settings of an open database. */
+export interface BindingOptions {
+  readonly durability: string
+  readonly memoryBudget: number
+  readonly memtableBytes: number
+  readonly walDir?: string | undefined
+  readonly walBytesMax: number
+  readonly threads: number
+  readonly host: string
+  readonly pid: number
+}
+
+/** A database. */
+export interface BindingDatabase {
+  createCollection(name: string, schema: SchemaShape): Promise<Answer<BindingCollection>>
+  openCollection(name: string): Promise<Answer<BindingCollection>>
+  collection(name: string, schema: SchemaShape | null): Promise<Answer<BindingCollection>>
+  dropCollection(name: string): Promise<Answer<undefined>>
+  renameCollection(from: string, to: string): Promise<Answer<undefined>>
+  listCollections(): Promise<Answer<BindingCollectionInfo[]>>
+  commit(): Promise<Answer<bigint>>
+  compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
+  stats(): Promise<Answer<BindingDatabaseStats>>
+  close(): Promise<Answer<undefined>>
+}
+
+/** A collection in a listing. */
+export interface BindingCollectionInfo {
+  readonly name: string
+  readonly schema: SchemaShape
+  readonly count: number
+}
+
+/** The addon. */
+export interface Binding {
+  readonly BindingDatabase: {
+    open(path: string | null, options: BindingOptions): Promise<Answer<BindingDatabase>>
+  }
+  readonly BindingTicket: new () => BindingTicket
+  simdLevel(): string
+}

@@ -1,0 +1,171 @@
+// Options of `open`: defaults, checks, and the frozen form the rest of the package uses.
+import { availableParallelism, hostname, totalmem } from 'node:os'
+import { resolve } from 'node:path'
+import process from 'node:process'
+import { callback, notYet, numberWithin, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
+import { isWellFormed } from './internal/text.js'
+import type { Durability } from './types.js'
+
+const MiB = 1024 * 1024
+
+/** Something the user should know and may ignore. */
+export interface CairnWarning {
+  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM` or `WARN_FREE_SPACE`. */
+  readonly code: string
+  readonly message: string
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+/** How a database is opened. */
+export interface OpenOptions {
+  /** Default `'rw'`. `'ro'` is not available in this version. */
+  readonly mode?: 'rw' | 'ro' | undefined
+  /** When writes are acknowledged. Default `'sync'`. */
+  readonly durability?: Durability | undefined
+  /** How long to wait for another writer, in milliseconds, before `ERR_LOCKED`. Default 0. */
+  readonly lockTimeoutMs?: number | undefined
+  /** Memtables and caches stay inside it. Bytes from 1 MiB, or a share such as `'25%'`. Default half of the machine's or its control group's memory. */
+  readonly memoryBudget?: number | `${number}%` | undefined
+  /** A memtable is flushed at this size. Bytes from 64 KiB, default 64 MiB. Larger: fewer, larger segments, slower recovery. */
+  readonly memtableBytes?: number | undefined
+  /** Directory of the write-ahead logs. Default beside the data. */
+  readonly walDir?: string | undefined
+  /** A flush begins long before a log has this size. Bytes from 1 MiB, default 512 MiB. */
+  readonly walBytesMax?: number | undefined
+  /** Workers of the engine's own pool, which the process shares: the first open decides. Integer 1-1 024, default the cores. */
+  readonly threads?: number | undefined
+  /** Not available in this version. */
+  readonly cacheDir?: string | undefined
+  /** Not available in this version. */
+  readonly cacheBytes?: number | undefined
+  /** Not adjustable in this version: 256 MiB. */
+  readonly blockCacheBytes?: number | undefined
+  /** Not adjustable in this version: 1. */
+  readonly retainVersions?: number | undefined
+  /** Not adjustable in this version: 0. */
+  readonly retainMs?: number | undefined
+  /** Not available in this version. */
+  readonly encryption?: undefined
+  /** Not adjustable in this version: 1000. */
+  readonly refreshMs?: number | undefined
+  /** Told of loose permissions, network file systems, little free space. Default `process.emitWarning`. */
+  readonly onWarning?: ((warning: CairnWarning) => void) | undefined
+}
+
+/** Options with every default filled in. */
+export interface ResolvedOptions {
+  readonly durability: Durability
+  readonly lockTimeoutMs: number
+  readonly memoryBudget: number
+  readonly memtableBytes: number
+  readonly walDir: string | undefined
+  readonly walBytesMax: number
+  readonly threads: number
+  readonly host: string
+  readonly pid: number
+  readonly onWarning: (warning: CairnWarning) => void
+}
+
+/** What later versions can do, with the only value that this one knows. */
+const later = {
+  mode: 'rw',
+  cacheDir: undefined,
+  cacheBytes: undefined,
+  blockCacheBytes: 256 * MiB,
+  retainVersions: 1,
+  retainMs: 0,
+  encryption: undefined,
+  refreshMs: 1000,
+} as const
+
+const names = new Set([
+  'durability',
+  'lockTimeoutMs',
+  'memoryBudget',
+  'memtableBytes',
+  'walDir',
+  'walBytesMax',
+  'threads',
+  'onWarning',
+  ...Object.keys(later),
+])
+
+/** The words of `durability`. */
+export const durabilities: readonly Durability[] = ['memory', 'os', 'sync']
+
+/**
+ * Checks options and fills in defaults.
+ *
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT`, with the name in `details.path`.
+ */
+export function resolveOptions(options: OpenOptions | undefined): ResolvedOptions {
+  const given = optionsOf<OpenOptions>(options, names, 'options')
+  refuseLater(given)
+  return Object.freeze({
+    durability:
+      given.durability === undefined ? 'sync' : oneOf(given.durability, durabilities, 'durability'),
+    lockTimeoutMs:
+      given.lockTimeoutMs === undefined
+        ? 0
+        : numberWithin(given.lockTimeoutMs, 'lockTimeoutMs', 0, Number.MAX_SAFE_INTEGER),
+    memoryBudget: memoryBudget(given.memoryBudget ?? '50%'),
+    memtableBytes: bytes(given.memtableBytes, 'memtableBytes', 64 * 1024, 64 * MiB),
+    walDir: given.walDir === undefined ? undefined : pathOf(given.walDir, 'walDir'),
+    walBytesMax: bytes(given.walBytesMax, 'walBytesMax', MiB, 512 * MiB),
+    threads:
+      given.threads === undefined
+        ? availableParallelism()
+        : wholeNumber(given.threads, 'threads', 1, 1024),
+    host: hostname(),
+    pid: process.pid,
+    onWarning: callback(given.onWarning, 'onWarning') ?? emitWarning,
+  })
+}
+
+/** An absolute path from what a user calls one. */
+export function pathOf(value: unknown, path: string): string {
+  if (typeof value !== 'string') throw wrong(`${path} must be a path`, 'string', value, path)
+  if (value === '') throw wrong(`${path} is empty`, 'path', value, path)
+  if (value.includes('\0')) throw wrong(`${path} has a NUL`, 'path', value, path)
+  if (!isWellFormed(value)) throw wrong(`${path} has half a character`, 'path', value, path)
+  return resolve(value)
+}
+
+function refuseLater(given: Partial<OpenOptions>): void {
+  for (const [name, only] of Object.entries(later)) {
+    const value: unknown = given[name as keyof typeof later]
+    if (value === undefined || value === only) continue
+    if (name === 'mode' && value !== 'ro') throw wrong('mode is not known', 'rw', value, name)
+    throw notYet(name, value)
+  }
+}
+
+function memoryBudget(value: unknown): number {
+  if (typeof value === 'number') return bytes(value, 'memoryBudget', MiB, MiB)
+  const percent = typeof value === 'string' ? /^(\d+(?:\.\d+)?)%$/.exec(value)?.[1] : undefined
+  const share = percent === undefined ? Number.NaN : Number(percent) / 100
+  if (!(share > 0 && share <= 1)) {
+    throw wrong(
+      'memoryBudget is bytes or a share',
+      "number or such as '25%'",
+      value,
+      'memoryBudget',
+    )
+  }
+  return Math.max(MiB, Math.floor(machineMemory() * share))
+}
+
+/** Bytes this process may use: the machine's, or its control group's when that is less. */
+function machineMemory(): number {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem()
+}
+
+function bytes(value: unknown, path: string, min: number, byDefault: number): number {
+  if (value === undefined) return byDefault
+  return wholeNumber(value, path, min, Number.MAX_SAFE_INTEGER)
+}
+
+function emitWarning({ code, message }: CairnWarning): void {
+  process.emitWarning(message, 'CairnWarning', code)
+}

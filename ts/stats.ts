@@ -1,0 +1,91 @@
+// Figures, as the public types have them.
+import type {
+  BindingCollectionStats,
+  BindingDatabaseStats,
+  BindingSegmentStats,
+} from './native/binding.js'
+
+/** Figures of a collection. All sizes are bytes. */
+export interface CollectionStats {
+  /** Live records. */
+  readonly count: number
+  /** Version of the newest write. */
+  readonly version: bigint
+  /** Rows in the memtable, replaced ones included. */
+  readonly memtableRows: number
+  readonly memtableBytes: number
+  /** The memtable is flushed at this size. */
+  readonly memtableBytesMax: number
+  /** Memtables being flushed. */
+  readonly frozenMemtables: number
+  readonly walBytes: number
+  readonly segments: readonly SegmentStats[]
+  /** Of segment files: bytes of live records, and of records that are gone. */
+  readonly liveBytes: number
+  readonly deadBytes: number
+  readonly keyIndexBytes: number
+  readonly vectorBytes: number
+  readonly graphBytes: number
+  /** Why the last flush or merge failed, if it did. */
+  readonly lastBackgroundError: string | null
+  /** A sync failed: reads go on, writes need a reopen. */
+  readonly poisoned: boolean
+}
+
+/** Figures of a segment. */
+export interface SegmentStats {
+  readonly id: string
+  readonly rows: number
+  readonly live: number
+  readonly diskBytes: number
+  readonly memoryBytes: number
+  readonly index: 'flat' | 'hnsw'
+}
+
+/** Figures of a database. */
+export interface DatabaseStats {
+  /** Version of the newest write. */
+  readonly version: bigint
+  /** Figures by collection. */
+  readonly collections: Readonly<Record<string, CollectionStats>>
+}
+
+/** Public form of a collection's figures. */
+export function fromNativeStats(stats: BindingCollectionStats): CollectionStats {
+  return {
+    ...stats,
+    segments: stats.segments.map(segmentStats),
+    lastBackgroundError: stats.lastBackgroundError ?? null,
+  }
+}
+
+/** Public form of a database's figures. */
+export function fromNativeDatabaseStats({
+  version,
+  collections,
+}: BindingDatabaseStats): DatabaseStats {
+  return {
+    version,
+    collections: Object.fromEntries(
+      collections.map(({ name, stats }) => [name, fromNativeStats(stats)]),
+    ),
+  }
+}
+
+function segmentStats({
+  id,
+  rows,
+  live,
+  bytesDisk,
+  bytesMemory,
+  index,
+}: BindingSegmentStats): SegmentStats {
+  return {
+    id,
+    rows,
+    live,
+    diskBytes: bytesDisk,
+    memoryBytes: bytesMemory,
+    index: index === 'hnsw' ? 'hnsw' : 'flat',
+  }
+}

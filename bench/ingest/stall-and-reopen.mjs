@@ -1,0 +1,138 @@
+// Two figures of one large database: how long the event loop waits while it is written, and how soon the
+// finished one answers when it is opened again.
+import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { isCairnError, open } from 'cairndb'
+import { WrongAnswer } from '../lib/answers.mjs'
+import { readVectors } from '../lib/data.mjs'
+import { figure, worst } from '../lib/figure.mjs'
+import { log } from '../lib/log.mjs'
+import { grouped } from '../lib/numbers.mjs'
+import { newFolder, removeFolder } from '../lib/places.mjs'
+import { callInWorker } from '../lib/worker.mjs'
+
+const writer = new URL('stall.mjs', import.meta.url)
+
+/** Writes the database a few times, finishes the last one, and opens that a few times. */
+export async function measureStallAndReopen({ settings, data }) {
+  const { repetitions, ...rest } = settings('stall')
+  const stalls = []
+  let folder
+  try {
+    for (let run = 1; run <= repetitions; run += 1) {
+      if (folder !== undefined) removeFolder(folder)
+      folder = newFolder('stall')
+      const last = run === repetitions
+      const found = await callInWorker(writer, 'write', { ...rest, data, folder, finish: last })
+      stalls.push(found)
+      log(
+        `run ${run} of ${repetitions}: longest stall ${found.longest.toFixed(1)} ms, ` +
+          `${grouped(found.rate)} rows/s${last ? `, finished in ${found.finished.toFixed(0)} s` : ''}`,
+      )
+    }
+    return [
+      ...stallFigures(stalls, rest.rows),
+      ...(await measureReopen({ ...settings('reopen'), rows: rest.rows, data, folder })),
+    ]
+  } finally {
+    if (folder !== undefined) removeFolder(folder)
+  }
+}
+
+function stallFigures(stalls, rows) {
+  const of = (read) => stalls.map(read)
+  const name = `event loop while ${grouped(rows)} rows are ingested in batches`
+  const note = 'a timer of 1 ms; garbage collection included'
+  return [
+    worst(
+      `${name}: longest stall`,
+      'ms',
+      of(({ longest }) => longest),
+      { most: 10 },
+      note,
+    ),
+    figure(
+      `${name}: p99 of the delay`,
+      'ms',
+      of(({ p99 }) => p99),
+    ),
+    figure(
+      `${name}: rate, synced`,
+      'rows/s',
+      of(({ rate }) => rate),
+    ),
+  ]
+}
+
+async function measureReopen({ runs, rows, data, dataset, folder }) {
+  const milliseconds = []
+  for (let run = 0; run <= runs; run += 1) {
+    const { opened, count } = await callInWorker(import.meta.url, 'reopen', folder, data, dataset)
+    if (count !== rows) throw new WrongAnswer(`${count} of ${rows} rows are there`)
+    // The first one warms the page cache.
+    if (run > 0) milliseconds.push(opened)
+    log(
+      `${run === 0 ? 'warm-up' : `run ${run} of ${runs}`}: first answer after ${opened.toFixed(0)} ms`,
+    )
+  }
+  const refused = await damageIsSeen(folder, data, dataset)
+  const note = `a flipped byte of the segment is refused with ${refused}`
+  const name = `reopen of ${grouped(rows)} rows, warm, to the first answer`
+  return [worst(name, 'ms', milliseconds, { most: 1000 }, note)]
+}
+
+/** Flips a byte in the middle of the largest segment: opening or searching must refuse it. */
+async function damageIsSeen(folder, data, dataset) {
+  const file = largest(join(folder, 'db'))
+  const at = statSync(file).size >> 1
+  flip(file, at)
+  try {
+    const code = await callInWorker(import.meta.url, 'refusal', folder, data, dataset)
+    if (code !== 'ERR_CORRUPT') {
+      throw new WrongAnswer(`a flipped byte at ${at} of a segment was met with ${code}`)
+    }
+    return code
+  } finally {
+    flip(file, at)
+  }
+}
+
+function largest(folder) {
+  const segments = readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith('.seg'))
+    .map((name) => join(folder, name))
+  return segments.sort((a, b) => statSync(b).size - statSync(a).size)[0]
+}
+
+function flip(file, at) {
+  const byte = Buffer.alloc(1)
+  const handle = openSync(file, 'r+')
+  readSync(handle, byte, 0, 1, at)
+  byte[0] ^= 0x10
+  writeSync(handle, byte, 0, 1, at)
+  closeSync(handle)
+}
+
+/** In a new process: milliseconds from `open` to the first answer. */
+export async function reopen(folder, data, dataset) {
+  const { matrix } = readVectors(data, dataset, 'query', 1)
+  const started = performance.now()
+  const db = await open(join(folder, 'db'))
+  const collection = await db.collection('v')
+  collection.searchSync({ vector: matrix, k: 10 })
+  const opened = performance.now() - started
+  const count = await collection.count()
+  await db.close()
+  return { opened, count }
+}
+
+/** In a new process: the code with which a damaged database is refused. */
+export async function refusal(folder, data, dataset) {
+  try {
+    await reopen(folder, data, dataset)
+    return 'no error'
+  } catch (error) {
+    if (isCairnError(error)) return error.code
+    throw error
+  }
+}

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_engine::{
-    Code, Database, Error, Fact, Job, Key, KeyType, MetricName, Options, SearchRequest, Stop,
-    WriteKind, WriteOptions,
+    Code, Database, Durability, Error, Fact, Job, Key, KeyType, MetricName, Options, SearchRequest,
+    Stop, WriteKind, WriteOptions,
 };
 use cairn_env::{Clock, OsClock};
 
@@ -328,6 +328,39 @@ fn a_failed_log_closes_the_collection_to_writes_and_not_to_reads() {
     let count = collection.snapshot().unwrap().count();
     assert!(count == 1 || count == 2, "all of the batch or nothing");
     put(&collection, &[row(3)]);
+}
+
+#[test]
+fn closing_says_what_a_failed_log_can_no_longer_make_durable() {
+    for (durability, lost) in [
+        (Durability::Sync, false),
+        (Durability::Os, true),
+        (Durability::Memory, true),
+    ] {
+        let disk = cairn_testkit::SimDisk::new();
+        let home = Home::on(cairn_testkit::sim_env(&disk));
+        let database = home.open(small());
+        let schema = plain(KeyType::U64, 2, MetricName::L2);
+        let collection = database.create_collection("c", schema.clone()).unwrap();
+        let write = |key, durability| {
+            let batch = batch(&schema, WriteKind::Upsert, &[row(key)]);
+            collection.write(
+                batch,
+                WriteOptions {
+                    durability,
+                    ..WriteOptions::default()
+                },
+            )
+        };
+        write(1, Some(durability)).unwrap();
+        disk.fail_sync_nth(disk.syncs() + 1, std::io::ErrorKind::Other);
+        assert!(write(2, Some(Durability::Sync)).is_err());
+        assert!(collection.stats().unwrap().poisoned);
+        let expected = lost.then_some(Code::Closed);
+        assert_eq!(code(database.close()), expected, "{durability:?}");
+        let database = home.open(small());
+        assert!(database.open_collection("c").is_ok(), "the lock is free");
+    }
 }
 
 #[test]

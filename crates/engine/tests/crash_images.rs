@@ -133,8 +133,11 @@ fn crash_again(mut run: Run, rng: &mut Rng, counts: &Counts, what: &str) {
 
 /// One workload, and images behind each of its operations.
 fn workload(seed: u64, counts: &Counts, images: u64) {
+    let what = format!("the workload of CAIRN_SEED={seed}");
+    let about = crash::About(&what);
     let mut run = Run::new(seed);
     run.steps(STEPS);
+    drop(about);
     let shared = Arc::clone(&run.shared);
     drop(run);
     let (disk, world) = (&shared.disk, shared.world.lock());

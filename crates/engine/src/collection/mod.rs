@@ -23,7 +23,7 @@ use cairn_env::{Env, Lane};
 use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::error::{Error, Result, closed};
+use crate::error::{Error, Result, closed, poisoned};
 use crate::manifest::Manifest;
 use crate::options::Options;
 use crate::schema::Schema;
@@ -217,8 +217,11 @@ impl Collection {
             return Ok(());
         }
         self.wait_for_leader();
-        let poisoned = self.core.lock().poisoned;
-        let durable = if poisoned { Ok(0) } else { self.make_durable() };
+        let durable = if self.core.lock().poisoned {
+            self.refuse_losses()
+        } else {
+            self.make_durable().map(drop)
+        };
         self.ending.store(true, Ordering::Release);
         let mut backlog = self.backlog.lock();
         while backlog.tasks > 0 {
@@ -229,14 +232,26 @@ impl Collection {
         let _no_compaction = self.compacting.lock();
         let _no_flush = self.flushing.lock();
         self.core.lock().wal = None;
-        durable.map(drop)
+        durable
+    }
+
+    /// Says so when a poisoned collection has acknowledged what it can no longer make durable.
+    fn refuse_losses(&self) -> Result<()> {
+        let synced = self.core.lock().wal.as_ref().map_or(0, Wal::synced_lsn);
+        let durable = synced.max(self.flushed_lsn.load(Ordering::Acquire));
+        let view = self.view.load();
+        let mut memtables = view.memtables.iter();
+        if view.lsn > durable || memtables.any(|m| m.table.is_unlogged()) {
+            return Err(poisoned());
+        }
+        Ok(())
     }
 
     /// Closes without making anything durable: the files are about to be removed.
     pub(crate) fn abandon(self: &Arc<Self>) {
         self.core.lock().poisoned = true;
-        let closed = self.close();
-        debug_assert!(closed.is_ok(), "a poisoned collection writes nothing");
+        // What it says is lost was to be removed.
+        let _ = self.close();
     }
 
     pub(crate) fn env(&self) -> &Env {

@@ -25,6 +25,17 @@ pub fn number(name: &str, default: u64) -> u64 {
     })
 }
 
+/// Says what a thread was about when it panics inside something that does not know.
+pub struct About<'a>(pub &'a str);
+
+impl Drop for About<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was {}", self.0);
+        }
+    }
+}
+
 /// Rings when the thread that holds it panics, so that the others need not go on.
 pub struct Alarm<'a>(pub &'a AtomicBool);
 

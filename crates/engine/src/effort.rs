@@ -3,19 +3,22 @@
 use crate::limits::EF_MAX;
 use crate::query::Effort;
 
-/// Candidate lists measured to reach a recall@10 on a million rows of 128-d image descriptors
-/// (`m` 16, `ef_construction` 200); easier sets exceed the target.
+/// Candidate lists for a recall@10 on a million rows of 128-d image descriptors (`m` 16,
+/// `ef_construction` 200): a tenth above what was measured there. Easier sets exceed the target.
 const TABLE: [(f32, f32); 7] = [
-    (0.50, 12.0),
-    (0.80, 24.0),
-    (0.90, 48.0),
-    (0.95, 88.0),
-    (0.98, 170.0),
-    (0.99, 270.0),
-    (0.999, 900.0),
+    (0.50, 10.0),
+    (0.80, 21.0),
+    (0.90, 40.0),
+    (0.95, 66.0),
+    (0.98, 115.0),
+    (0.99, 163.0),
+    (0.999, 390.0),
 ];
 /// Rows the table was measured on.
 const TABLE_ROWS: f32 = 1e6;
+/// How the list grows with the rows: from 10,000 to 1,000,000 it tripled at a recall of 0.95 and
+/// grew 3.4 times at 0.99.
+const ROWS_EXPONENT: f32 = 0.25;
 
 /// The candidate list for a graph over `live` rows; `None` means compare with every row.
 pub(crate) fn ef_search(wanted: Effort, k: usize, live: usize) -> Option<usize> {
@@ -24,9 +27,8 @@ pub(crate) fn ef_search(wanted: Effort, k: usize, live: usize) -> Option<usize> 
         Effort::EfSearch(ef) => Some(ef.max(k).min(EF_MAX)),
         Effort::Recall(recall) if recall >= 1.0 => None,
         Effort::Recall(recall) => {
-            // Recall at equal effort falls slowly, about with the logarithm of the rows; finding
-            // more than ten neighbours takes a list longer by as many.
-            let scale = ((live.max(2) as f32).ln() / TABLE_ROWS.ln()).clamp(0.4, 2.0);
+            // Finding more than ten neighbours takes a list longer by as many.
+            let scale = (live as f32 / TABLE_ROWS).powf(ROWS_EXPONENT).max(0.2);
             let ef = interpolate(recall) * scale;
             let more = k.saturating_sub(10) as f32;
             let ef = (ef + more * (1.0 + ef / 400.0)).ceil() as usize;

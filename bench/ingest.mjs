@@ -8,6 +8,7 @@ import { measureBatches } from './ingest/batches.mjs'
 import { measureConcurrent } from './ingest/concurrent.mjs'
 import { measureOverhead } from './ingest/overhead.mjs'
 import { measureRecovery } from './ingest/recovery.mjs'
+import { measureScaling } from './ingest/scaling.mjs'
 import { measureStallAndReopen } from './ingest/stall-and-reopen.mjs'
 
 /** By name: what is measured, and the sections of the definition that it needs. */
@@ -17,6 +18,7 @@ const parts = {
   recovery: measureRecovery,
   stall: measureStallAndReopen,
   overhead: measureOverhead,
+  scaling: measureScaling,
 }
 
 /** Runs every part, or the named ones. */

@@ -1,9 +1,9 @@
-//! Threads of the operating system, in three lanes.
+//! Threads of the operating system, in six lanes.
 //!
 //! Each lane is one queue, first in first out, with its own workers, so that a commit that
-//! waits for the disk or a compaction that takes minutes never stands in front of a search.
-//! Workers start when work finds nobody idle, and no earlier: a program that only opens a
-//! database has no threads of ours.
+//! waits for the disk never stands in front of a search, and a merge that takes minutes in front
+//! of neither. Workers start when work finds nobody idle, and no earlier: a program that does
+//! nothing has no threads of ours.
 //!
 //! Nobody joins the workers. A process that exits takes them with it, in the middle of a task
 //! if need be; what must survive that is the log's business. Dropping the pool lets the
@@ -22,8 +22,19 @@ use crate::{Lane, Task, Threads};
 /// Commits block on the disk, one thread each: enough for 64 collections that sync at once.
 const COMMIT_WORKERS_MAX: usize = 64;
 
-/// An idle commit thread is kept this long: bursts of commits come seconds apart.
-const COMMIT_IDLE: Duration = Duration::from_secs(5);
+/// Flushes, one a collection at a time.
+const FLUSH_WORKERS_MAX: usize = 16;
+
+/// Calls that wait take one thread each as well; they hardly run.
+const BLOCKING_WORKERS_MAX: usize = 64;
+
+/// Merges that somebody awaits. Each builds a segment in memory, with helpers: 16 at once have
+/// every core busy many times over, and more would take memory alone.
+const JOB_WORKERS_MAX: usize = 16;
+
+/// Where threads come on demand, an idle one is kept this long: bursts of commits come seconds
+/// apart.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// The operating system's threads.
 ///
@@ -42,12 +53,16 @@ pub struct OsThreads {
     parallelism: usize,
     foreground: Queue,
     commit: Queue,
+    flush: Queue,
+    blocking: Queue,
+    job: Queue,
     background: Queue,
 }
 
 impl OsThreads {
     /// A pool with `workers` foreground threads (at least 1), half as many background ones
-    /// (at least 1), and commit threads on demand, at most 64.
+    /// (at least 1), and threads on demand for the other lanes: at most 64 each that commit and
+    /// that block, 16 each for flushes and for jobs.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let workers = workers.max(1);
@@ -55,7 +70,10 @@ impl OsThreads {
         Self {
             parallelism: workers,
             foreground: Queue::new("cairn-search", workers, None, false),
-            commit: Queue::new("cairn-commit", COMMIT_WORKERS_MAX, Some(COMMIT_IDLE), false),
+            commit: Queue::new("cairn-commit", COMMIT_WORKERS_MAX, Some(IDLE_MAX), false),
+            flush: Queue::new("cairn-flush", FLUSH_WORKERS_MAX, Some(IDLE_MAX), true),
+            blocking: Queue::new("cairn-call", BLOCKING_WORKERS_MAX, Some(IDLE_MAX), false),
+            job: Queue::new("cairn-job", JOB_WORKERS_MAX, Some(IDLE_MAX), true),
             background: Queue::new("cairn-build", background, None, true),
         }
     }
@@ -66,6 +84,9 @@ impl Threads for OsThreads {
         match lane {
             Lane::Foreground => self.foreground.push(task),
             Lane::Commit => self.commit.push(task),
+            Lane::Flush => self.flush.push(task),
+            Lane::Blocking => self.blocking.push(task),
+            Lane::Job => self.job.push(task),
             Lane::Background => self.background.push(task),
         }
     }

@@ -6,13 +6,25 @@ use std::sync::Arc;
 pub type Task = Box<dyn FnOnce() + Send>;
 
 /// What kind of work a task is; decides where and with what priority it runs.
+///
+/// Lanes are told apart by what their tasks wait for. A task must not wait for one that is still
+/// queued in its own lane: enough of them would fill the lane and wait for ever. So those that
+/// everybody waits for, commits, have a lane whose tasks wait for the disk alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Searches and reads that somebody awaits. Never blocks on a sync.
+    /// Searches and reads that somebody awaits. They wait for no sync and for no writer.
     Foreground,
-    /// Group commits: block on fsync, must not hold up reads.
+    /// Commit leaders. They wait for the disk and for what already runs.
     Commit,
-    /// Flush, compaction, index builds: low priority.
+    /// Flushes, which take a core for a while: low priority, so that the thread of a program that
+    /// writes without pause is not kept from it. A leader that needs the room lends a hand.
+    Flush,
+    /// Calls that wait for the disk, for a lock, for commits or for the end of other work: open,
+    /// close, create, drop, rename, list, commit, statistics. And destructors that take long.
+    Blocking,
+    /// Merges that somebody awaits: minutes each, low priority.
+    Job,
+    /// Merges that nobody awaits: low priority, and so few at a time that searches keep cores.
     Background,
 }
 

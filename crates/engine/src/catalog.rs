@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use cairn_env::Env;
 use cairn_storage::StorageError;
 
+use crate::collection;
 use crate::error::{Code, Error, Result};
 use crate::manifest;
 use crate::schema::Schema;
@@ -20,6 +21,9 @@ pub(crate) struct Catalog {
     pub next_id: u64,
     /// Where logs go, when not beside the data.
     pub wal_dir: Option<String>,
+    /// Tells this database from others whose logs go to the same place: 32 hexadecimal digits.
+    #[serde(default)]
+    pub id: String,
     pub collections: Vec<CatalogEntry>,
 }
 
@@ -56,7 +60,7 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
     };
     // The process before may have been killed between renaming CURRENT and syncing the directory.
     // What the catalog before lists must stay until this one is sure to be found again.
-    env.disk.sync_dir(dir)?;
+    collection::sync_dir(&*env.disk, dir)?;
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, version)?;
     let damaged = |what: String| {
         Error::from(StorageError::Corrupt {
@@ -70,6 +74,10 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
         rmp_serde::from_slice(&body).map_err(|error| damaged(error.to_string()))?;
     if catalog.version != version {
         return Err(damaged("a catalog of another version".into()));
+    }
+    for entry in &catalog.collections {
+        let invalid = |error: Error| damaged(format!("{}: {error}", entry.name));
+        entry.schema.validate().map_err(invalid)?;
     }
     manifest::remove_others(env, dir, DIR, EXTENSION, version)?;
     Ok(Some(catalog))

@@ -30,8 +30,8 @@ pub struct Database {
 }
 
 struct State {
-    /// Freed by `close()`.
-    lock: Option<DirectoryLock>,
+    /// That of the directory and that of the logs, when they are elsewhere. Freed by `close()`.
+    locks: Option<(DirectoryLock, Option<DirectoryLock>)>,
     catalog: Catalog,
     /// Collections by id; one that could not be opened keeps its error.
     open: BTreeMap<u64, Result<Arc<Collection>>>,
@@ -40,14 +40,16 @@ struct State {
 }
 
 /// One line of a listing.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CollectionInfo {
     /// Its name.
     pub name: String,
     /// Its structure.
     pub schema: Schema,
-    /// Live records.
+    /// Live records; 0 when it could not be opened.
     pub count: u64,
+    /// Why it could not be opened.
+    pub error: Option<Error>,
 }
 
 /// Numbers about a database.
@@ -59,7 +61,8 @@ pub struct DatabaseStats {
     pub pid: u32,
     /// Machine that holds the directory.
     pub host: String,
-    /// By name.
+    /// By name. One that could not be opened has nothing but its error, as the last one of the
+    /// background.
     pub collections: Vec<(String, CollectionStats)>,
 }
 
@@ -80,7 +83,7 @@ impl Database {
             host: options.host.clone(),
             since_unix_ms: env.clock.unix_ms(),
         };
-        let lock = DirectoryLock::acquire(&env, dir, options.lock_timeout, me)?;
+        let lock = DirectoryLock::acquire(&env, dir, options.lock_timeout, me.clone())?;
         collection::make_dir(&*env.disk, &dir.join(catalog::DIR))?;
         collection::make_dir(&*env.disk, &dir.join(COLLECTIONS))?;
         let catalog = match catalog::read(&env, dir)? {
@@ -89,25 +92,37 @@ impl Database {
                 catalog
             }
             None => {
-                if let Some(wal_dir) = &options.wal_dir {
-                    make_dirs(&env, wal_dir)?;
-                }
-                let wal_dir = options
-                    .wal_dir
-                    .as_ref()
-                    .map(|dir| dir.display().to_string());
                 let first = Catalog {
                     version: 1,
                     next_id: 1,
-                    wal_dir,
+                    wal_dir: options.wal_dir.as_ref().map(|d| d.display().to_string()),
+                    id: format!(
+                        "{:016x}{:016x}",
+                        env.entropy.next_u64(),
+                        env.entropy.next_u64()
+                    ),
                     collections: Vec::new(),
                 };
                 refuse_lost_catalog(&env, dir)?;
-                env.disk.sync_dir(dir)?;
+                if let Some(logs) = logs_dir(&first) {
+                    make_dirs(&env, &logs)?;
+                    sync_names_above(&env, &logs)?;
+                }
+                collection::sync_dir(&*env.disk, dir)?;
                 sync_names_above(&env, dir)?;
                 catalog::publish(&env, dir, &first)?;
                 first
             }
+        };
+        // A copy of this database has the same directory of logs, and must not be open beside it.
+        let logs_lock = match logs_dir(&catalog) {
+            Some(logs) => Some(DirectoryLock::acquire(
+                &env,
+                &logs,
+                options.lock_timeout,
+                me,
+            )?),
+            None => None,
         };
         let database = Self {
             env,
@@ -115,7 +130,7 @@ impl Database {
             options,
             versions: Arc::new(AtomicU64::new(0)),
             state: Mutex::new(State {
-                lock: Some(lock),
+                locks: Some((lock, logs_lock)),
                 catalog,
                 open: BTreeMap::new(),
                 poisoned: false,
@@ -225,15 +240,31 @@ impl Database {
     /// Name, structure and count of every collection, by name.
     ///
     /// # Errors
-    /// `ERR_CLOSED`; `ERR_CORRUPT` when one is damaged.
+    /// `ERR_CLOSED`.
     pub fn collections(&self) -> Result<Vec<CollectionInfo>> {
-        let state = self.state()?;
+        let listed: Vec<_> = {
+            let state = self.state()?;
+            let entries = state.catalog.collections.iter();
+            entries
+                .map(|entry| (entry.clone(), state.find(&entry.name)))
+                .collect()
+        };
         let mut infos = Vec::new();
-        for entry in &state.catalog.collections {
+        for (CatalogEntry { name, schema, .. }, opened) in listed {
+            let (count, error) = match opened.map(|collection| collection.snapshot()) {
+                Ok(Ok(snapshot)) => (snapshot.count(), None),
+                // It was dropped meanwhile, unless the database was closed.
+                Ok(Err(_)) => {
+                    drop(self.state()?);
+                    continue;
+                }
+                Err(damage) => (0, Some(damage)),
+            };
             infos.push(CollectionInfo {
-                name: entry.name.clone(),
-                schema: entry.schema.clone(),
-                count: state.find(&entry.name)?.snapshot()?.count(),
+                name,
+                schema,
+                count,
+                error,
             });
         }
         infos.sort_by(|a, b| a.name.cmp(&b.name));
@@ -248,21 +279,17 @@ impl Database {
     pub fn commit(&self) -> Result<u64> {
         // Read first: what is written meanwhile may not be covered.
         let version = self.versions.load(Ordering::Relaxed);
-        let collections: Vec<_> = self.state()?.open.values().map(State::share).collect();
-        let mut outcome = Ok(());
-        for collection in collections {
-            // A damaged one keeps no other from being committed.
-            outcome = outcome.and(collection.and_then(|it| it.commit().map(drop)));
-        }
-        outcome.map(|()| version)
+        self.each(|collection| collection.commit().map(drop))?;
+        Ok(version)
     }
 
     /// Compacts every collection.
     ///
     /// # Errors
-    /// As [`Collection::compact`].
+    /// As [`Collection::compact`]: the first of a collection; the others are compacted all the
+    /// same.
     pub fn compact(&self, job: &Job) -> Result<()> {
-        self.all()?.iter().try_for_each(|c| c.compact(job))
+        self.each(|collection| collection.compact(job))
     }
 
     /// Compares every checksum of every segment.
@@ -270,7 +297,7 @@ impl Database {
     /// # Errors
     /// `ERR_CORRUPT` naming file, section and offset of the first damage.
     pub fn verify(&self) -> Result<()> {
-        self.all()?.iter().try_for_each(|c| c.verify())
+        self.each(|collection| collection.verify())
     }
 
     /// Counts everything.
@@ -278,9 +305,23 @@ impl Database {
     /// # Errors
     /// `ERR_CLOSED`.
     pub fn stats(&self) -> Result<DatabaseStats> {
+        let named: Vec<_> = {
+            let state = self.state()?;
+            let entries = state.catalog.collections.iter();
+            entries
+                .map(|entry| (entry.name.clone(), state.find(&entry.name)))
+                .collect()
+        };
         let mut collections = Vec::new();
-        for collection in self.all()? {
-            collections.push((collection.name(), collection.stats()?));
+        for (name, opened) in named {
+            let stats = match opened {
+                Ok(collection) => collection.stats()?,
+                Err(error) => CollectionStats {
+                    last_background_error: Some(error.to_string()),
+                    ..CollectionStats::default()
+                },
+            };
+            collections.push((name, stats));
         }
         collections.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(DatabaseStats {
@@ -298,14 +339,14 @@ impl Database {
     /// The first error of a collection's close; everything is closed all the same.
     pub fn close(&self) -> Result<()> {
         let mut state = self.state.lock();
-        if state.lock.is_none() {
+        if state.locks.is_none() {
             return Ok(());
         }
         let mut outcome = Ok(());
         for collection in std::mem::take(&mut state.open).into_values().flatten() {
             outcome = outcome.and(collection.close());
         }
-        state.lock = None;
+        state.locks = None;
         outcome
     }
 
@@ -389,13 +430,17 @@ impl Database {
 
     /// Removes directories of collections that no catalog lists: dropped, or never published.
     fn remove_dropped(&self, catalog: &Catalog) -> Result<()> {
-        let dir = self.dir.join(COLLECTIONS);
         let listed = |name: &str| catalog.collections.iter().any(|c| dir_name(c.id) == name);
-        for entry in self.env.disk.list(&dir)? {
-            let ours =
-                u64::from_str_radix(&entry.name, 16).is_ok_and(|id| dir_name(id) == entry.name);
-            if entry.kind == EntryKind::Dir && ours && !listed(&entry.name) {
-                collection::remove_tree(&self.env, &dir.join(&entry.name))?;
+        for dir in [self.dir.join(COLLECTIONS)]
+            .into_iter()
+            .chain(logs_dir(catalog))
+        {
+            for entry in collection::list(&*self.env.disk, &dir)? {
+                let ours =
+                    u64::from_str_radix(&entry.name, 16).is_ok_and(|id| dir_name(id) == entry.name);
+                if entry.kind == EntryKind::Dir && ours && !listed(&entry.name) {
+                    collection::remove_tree(&self.env, &dir.join(&entry.name))?;
+                }
             }
         }
         Ok(())
@@ -419,15 +464,15 @@ impl Database {
     }
 
     fn wal_dir_of(&self, id: u64, catalog: &Catalog) -> PathBuf {
-        match &catalog.wal_dir {
-            Some(dir) => Path::new(dir).join(dir_name(id)),
+        match logs_dir(catalog) {
+            Some(dir) => dir.join(dir_name(id)),
             None => self.root_of(id).join("wal"),
         }
     }
 
     fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state.lock();
-        match state.lock {
+        match state.locks {
             Some(_) => Ok(state),
             None => Err(closed()),
         }
@@ -441,9 +486,16 @@ impl Database {
         Ok(state)
     }
 
-    fn all(&self) -> Result<Vec<Arc<Collection>>> {
-        let state = self.state()?;
-        state.open.values().map(State::share).collect()
+    /// Does something with every collection and returns the first error; one that could not be
+    /// opened keeps no other from its turn.
+    fn each(&self, what: impl Fn(&Arc<Collection>) -> Result<()>) -> Result<()> {
+        let collections: Vec<_> = self.state()?.open.values().map(State::share).collect();
+        let mut outcome = Ok(());
+        for collection in collections {
+            let done = collection.and_then(|collection| what(&collection));
+            outcome = outcome.and(done);
+        }
+        outcome
     }
 }
 
@@ -476,6 +528,13 @@ impl Drop for Database {
     }
 }
 
+/// Where the logs of all collections stand, when not beside the data: a directory that no other
+/// database uses.
+fn logs_dir(catalog: &Catalog) -> Option<PathBuf> {
+    let dir = catalog.wal_dir.as_ref()?;
+    Some(Path::new(dir).join(&catalog.id))
+}
+
 fn dir_name(id: u64) -> String {
     format!("{id:016x}")
 }
@@ -483,7 +542,8 @@ fn dir_name(id: u64) -> String {
 /// Creates `dir` and what is missing above it.
 fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
     let shown = || dir.display().to_string();
-    match env.disk.entry(dir)? {
+    let entry = env.disk.entry(dir);
+    match entry.map_err(StorageError::io("entry", dir))? {
         Some(EntryKind::Dir) => Ok(()),
         Some(_) => Err(
             Error::new(Code::InvalidArgument, "the path is not a directory").text("path", shown()),
@@ -494,7 +554,7 @@ fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
             }
             collection::make_dir(&*env.disk, dir)?;
             if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-                env.disk.sync_dir(parent)?;
+                collection::sync_dir(&*env.disk, parent)?;
             }
             Ok(())
         }
@@ -503,7 +563,7 @@ fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
 
 /// Refuses to begin anew in a directory that has collections: what listed them has gone.
 fn refuse_lost_catalog(env: &Env, dir: &Path) -> Result<()> {
-    let entries = env.disk.list(&dir.join(COLLECTIONS))?;
+    let entries = collection::list(&*env.disk, &dir.join(COLLECTIONS))?;
     if entries.iter().any(|entry| entry.kind == EntryKind::Dir) {
         let file = dir.join("CURRENT");
         return Err(StorageError::Missing { file }.into());
@@ -519,7 +579,7 @@ fn sync_names_above(env: &Env, dir: &Path) -> Result<()> {
         match env.disk.sync_dir(above) {
             // A directory that may not be read was not made here.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            other => other?,
+            other => other.map_err(StorageError::io("sync_dir", above))?,
         }
     }
     Ok(())

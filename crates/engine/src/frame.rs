@@ -8,9 +8,11 @@
 //! A key column is `u64` bytes of text, a `u32` end for each key and the text, or a `u64` for
 //! each key. Payloads are `u64` bytes, a `u32` end for each put, and the maps end to end.
 
+use hashbrown::HashSet;
+
 use crate::batch::Payloads;
 use crate::error::Result;
-use crate::keys::{KeyType, Keys};
+use crate::keys::{KeyState, KeyType, Keys};
 use crate::payload;
 use crate::schema::Schema;
 
@@ -115,6 +117,9 @@ impl Changes {
         }
         let keys = reader.keys(schema.key, puts)?;
         let removed = reader.keys(schema.key, removals)?;
+        if has_repeats(&keys, &removed) {
+            return Err("a key that stands twice");
+        }
         let mut vectors = Vec::with_capacity(fields);
         for field in &schema.vectors {
             let count = puts
@@ -145,6 +150,16 @@ impl Changes {
             removed,
         })
     }
+}
+
+/// Whether a key stands twice among both columns.
+fn has_repeats(keys: &Keys, removed: &Keys) -> bool {
+    let rows = keys.len() + removed.len();
+    let mut seen = HashSet::with_capacity_and_hasher(rows, KeyState::default());
+    !keys
+        .iter()
+        .chain(removed.iter())
+        .all(|key| seen.insert(key))
 }
 
 /// A body in parts, borrowed from the changes it encodes.

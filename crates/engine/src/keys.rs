@@ -2,9 +2,16 @@
 
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
+use std::sync::LazyLock;
 
 use crate::error::{Code, Error, Result};
 use crate::limits::KEY_BYTES_MAX;
+
+/// Seeded once a process.
+static HASHER: LazyLock<KeyState> = LazyLock::new(KeyState::default);
+
+/// Hashes keys, which may come from an adversary.
+pub(crate) type KeyState = foldhash::fast::RandomState;
 
 /// One key, borrowed. Strings order by their UTF-8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,10 +66,11 @@ impl Key<'_> {
         }
     }
 
-    /// A 64-bit hash, equal in every process. It is never stored.
+    /// A 64-bit hash. Another one in every process, so that nobody can choose keys that collide;
+    /// it is never stored.
     #[must_use]
     pub(crate) fn hash64(self) -> u64 {
-        let hasher = foldhash::fast::FixedState::with_seed(0x6361_6972_6e21);
+        let hasher = &*HASHER;
         match self {
             Self::Str(text) => hasher.hash_one(text.as_bytes()),
             Self::U64(number) => hasher.hash_one(number),

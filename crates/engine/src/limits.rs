@@ -22,3 +22,5 @@ pub const COLLECTIONS_MAX: usize = 10_000;
 pub const SCHEMA_FIELDS_MAX: usize = 1_000;
 /// Candidate list of one search.
 pub const EF_MAX: usize = 100_000;
+/// Bytes of one answer: keys, fields and vectors of its records, and 24 a record beside them.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024; // 1 GiB

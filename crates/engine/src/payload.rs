@@ -6,6 +6,7 @@
 use hashbrown::HashSet;
 
 use crate::error::{Code, Error, Result};
+use crate::keys::KeyState;
 use crate::limits::{FIELDS_BYTES_MAX, FIELDS_DEPTH_MAX};
 
 /// Why bytes are not the fields of a record.
@@ -71,8 +72,7 @@ pub(crate) fn merge(old: &[u8], new: &[u8]) -> Result<Vec<u8>> {
         return Ok(if new.is_empty() { old } else { new }.to_vec());
     }
     let replaced = entries(new)?;
-    let names: HashSet<&[u8], foldhash::fast::FixedState> =
-        replaced.iter().map(|entry| entry.name).collect();
+    let names: HashSet<&[u8], KeyState> = replaced.iter().map(|entry| entry.name).collect();
     let mut kept: Vec<&[u8]> = entries(old)?
         .into_iter()
         .filter(|entry| !names.contains(entry.name))

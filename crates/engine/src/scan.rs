@@ -3,8 +3,11 @@
 use crate::error::Result;
 use crate::keys::KeyBuf;
 use crate::query::{Record, Select};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, record_bytes};
 use crate::view::{Place, Source};
+
+/// A page ends with the record that brings it to this many bytes.
+const PAGE_BYTES: usize = 32 * 1024 * 1024; // 32 MiB: 256 records of 128 KiB
 
 /// Walks a pinned version in key order, page by page.
 pub struct Scan {
@@ -59,7 +62,7 @@ impl Scan {
         self.snapshot.version()
     }
 
-    /// The next `rows` records at most; none at the end.
+    /// The next `rows` records at most, fewer when they are large; none at the end.
     ///
     /// # Errors
     /// `ERR_CLOSED`; `ERR_CORRUPT`, `ERR_IO` from the disk.
@@ -67,11 +70,14 @@ impl Scan {
         self.snapshot.collection().check_open()?;
         let fields = self.snapshot.schema().vectors.len();
         let mut page = Vec::with_capacity(rows.min(1_024));
-        while page.len() < rows {
+        let mut bytes = 0;
+        while page.len() < rows && bytes < PAGE_BYTES {
             let Some(place) = self.next_place() else {
                 break;
             };
-            page.push(self.snapshot.view().record(place, fields, select)?);
+            let record = self.snapshot.view().record(place, fields, select)?;
+            bytes += record_bytes(&record);
+            page.push(record);
         }
         Ok(page)
     }

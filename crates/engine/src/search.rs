@@ -14,7 +14,7 @@ use crate::keys::Keys;
 use crate::limits::{EF_MAX, K_MAX};
 use crate::query::{Effort, Hits, SearchRequest, SelectFields, Stage};
 use crate::segment::Outcome;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{RECORD_BYTES, Snapshot, check_answer};
 use crate::stop::Stop;
 use crate::view::{Place, View};
 
@@ -60,8 +60,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// `ERR_DIM_MISMATCH`, `ERR_NOT_FINITE`, `ERR_ZERO_VECTOR`, `ERR_LIMIT_EXCEEDED` or
-    /// `ERR_INVALID_ARGUMENT` for the request; `ERR_ABORTED`, `ERR_DEADLINE` from `stop`;
-    /// `ERR_CORRUPT`, `ERR_IO` from the disk.
+    /// `ERR_INVALID_ARGUMENT` for the request; `ERR_LIMIT_EXCEEDED` as soon as the hits have more
+    /// bytes than [`ANSWER_BYTES_MAX`](crate::limits::ANSWER_BYTES_MAX); `ERR_ABORTED`,
+    /// `ERR_DEADLINE` from `stop`; `ERR_CORRUPT`, `ERR_IO` from the disk.
     pub fn search(&self, request: &SearchRequest<'_>, stop: &Stop) -> Result<Hits> {
         self.check_request(request)?;
         let mut hits = self.no_hits(request);
@@ -103,9 +104,8 @@ impl Snapshot {
                 .check_request(&one)
                 .and_then(|()| self.search_into(&one, stop, &mut hits));
             found.map_err(|error| error.number("query", index))?;
-            let end = u32::try_from(hits.distances.len())
-                .map_err(|_| Error::new(Code::LimitExceeded, "a batch has more than 2^32 hits"))?;
-            offsets.push(end);
+            let end = u32::try_from(hits.distances.len());
+            offsets.push(end.expect("an answer is limited in bytes"));
         }
         Ok((hits, offsets))
     }
@@ -245,13 +245,6 @@ impl Snapshot {
             hits.versions.push(view.version(place));
             if let Some(payloads) = &mut hits.payloads {
                 view.payload(place, &request.select.fields, &mut payloads.bytes)?;
-                if u32::try_from(payloads.bytes.len()).is_err() {
-                    return Err(over(
-                        "fields of the hits",
-                        u32::MAX as usize,
-                        payloads.bytes.len(),
-                    ));
-                }
                 payloads.end_row();
             }
             if let Some(columns) = &mut hits.vectors {
@@ -259,6 +252,7 @@ impl Snapshot {
                     view.vector(place, field, column)?;
                 }
             }
+            check_answer(hits_bytes(hits))?;
         }
         Ok(())
     }
@@ -275,6 +269,18 @@ fn push(candidates: &mut Vec<Candidate>, source: usize, found: &mut Vec<Hit>) {
             row: hit.row,
         },
     }));
+}
+
+/// Bytes of the answer so far.
+fn hits_bytes(hits: &Hits) -> usize {
+    let keys = match &hits.keys {
+        Keys::Str { bytes, .. } => bytes.len(),
+        Keys::U64(numbers) => size_of_val(&numbers[..]),
+    };
+    let fields = hits.payloads.as_ref().map_or(0, |it| it.bytes.len());
+    let vectors = hits.vectors.iter().flatten();
+    let vectors: usize = vectors.map(|column| size_of_val(&column[..])).sum();
+    hits.distances.len() * RECORD_BYTES + keys + fields + vectors
 }
 
 fn stage(source: String, rows: usize, outcome: Outcome, spent: Duration) -> Stage {

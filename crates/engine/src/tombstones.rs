@@ -11,7 +11,27 @@ use parking_lot::RwLock;
 
 use crate::error::{Code, Error, Result};
 
-type Since = HashMap<u32, u64, foldhash::fast::FixedState>;
+/// Deletions since the last open.
+#[derive(Default)]
+struct Since {
+    by_row: HashMap<u32, u64, foldhash::fast::FixedState>,
+    /// The versions of `by_row`, ascending.
+    versions: Vec<u64>,
+}
+
+impl Since {
+    fn insert(&mut self, row: u32, lsn: u64) {
+        self.by_row.insert(row, lsn);
+        // Nearly always the newest.
+        let later = self.versions.iter().rev().take_while(|&&v| v > lsn).count();
+        self.versions.insert(self.versions.len() - later, lsn);
+    }
+
+    /// How many are later than `lsn`: few, so they are counted from the end.
+    fn later_than(&self, lsn: u64) -> usize {
+        self.versions.iter().rev().take_while(|&&v| v > lsn).count()
+    }
+}
 
 /// Deletions of one segment.
 pub(crate) struct Tombstones {
@@ -63,7 +83,7 @@ impl Tombstones {
         let since = self.since.read();
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
         let mut words: Vec<u64> = self.bits.iter().map(load).collect();
-        for (&row, &deleted) in since.iter() {
+        for (&row, &deleted) in &since.by_row {
             if deleted > lsn {
                 words[row as usize / 64] &= !(1 << (row % 64));
             }
@@ -90,7 +110,7 @@ impl Tombstones {
             return true;
         }
         let since = self.since.read();
-        since.get(&row).is_some_and(|&deleted| deleted > lsn)
+        since.by_row.get(&row).is_some_and(|&deleted| deleted > lsn)
     }
 
     /// Rows deleted by anybody.
@@ -104,13 +124,13 @@ impl Tombstones {
             return 0;
         }
         let since = self.since.read();
-        self.count() - since.values().filter(|&&deleted| deleted > lsn).count()
+        self.count() - since.later_than(lsn)
     }
 
     /// Deletions after version `lsn`, with their versions.
     pub fn after(&self, lsn: u64) -> Vec<(u32, u64)> {
         let since = self.since.read();
-        let later = since.iter().filter(|&(_, &deleted)| deleted > lsn);
+        let later = since.by_row.iter().filter(|&(_, &deleted)| deleted > lsn);
         later.map(|(&row, &deleted)| (row, deleted)).collect()
     }
 
@@ -118,7 +138,7 @@ impl Tombstones {
     pub fn is_dirty(&self, lsn: u64) -> bool {
         let persisted = self.persisted.load(Ordering::Relaxed);
         let since = self.since.read();
-        since.values().any(|&d| d > persisted && d <= lsn)
+        since.later_than(persisted) > since.later_than(lsn)
     }
 
     /// Notes that a deletion file holds everything up to `lsn`.
@@ -128,7 +148,8 @@ impl Tombstones {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.bits.len() * 8 + self.since.read().capacity() * 17
+        let since = self.since.read();
+        self.bits.len() * 8 + since.by_row.capacity() * 17 + since.versions.capacity() * 8
     }
 }
 

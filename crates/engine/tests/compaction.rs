@@ -6,8 +6,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use cairn_engine::{
     Code, Collection, Database, Durability, Effort, IndexKind, Job, KeyBuf, KeyType, MetricName,
@@ -273,13 +274,14 @@ fn a_compaction_that_is_stopped_keeps_what_was_there() {
     };
     check();
 
-    // Stopped before it began.
+    // Stopped before it began: not even a flush.
     let job = Job {
         stop: Stop::never().when(Arc::new(AtomicBool::new(true))),
         progress: None,
     };
     let error = collection.compact(&job).unwrap_err();
     assert_eq!(error.code(), Code::Aborted);
+    assert!(collection.stats().unwrap().memtable_rows > 0);
     check();
 
     // Stopped in the middle, by what it tells of its progress.
@@ -301,7 +303,7 @@ fn a_compaction_that_is_stopped_keeps_what_was_there() {
 
     // By a deadline.
     let clock = Arc::clone(&home.env.clock);
-    let soon = clock.now() + std::time::Duration::from_millis(1);
+    let soon = clock.now() + Duration::from_millis(1);
     let job = Job {
         stop: Stop::never().at(clock, soon),
         progress: None,
@@ -430,7 +432,7 @@ fn close_cuts_a_compaction_short() {
         progress: Some(Arc::new(move |_, _| {
             inside.fetch_add(1, Ordering::SeqCst);
             flag.store(true, Ordering::SeqCst);
-            OsClock::new().sleep(std::time::Duration::from_millis(50));
+            OsClock::new().sleep(Duration::from_millis(50));
             inside.fetch_sub(1, Ordering::SeqCst);
         })),
     };
@@ -456,6 +458,59 @@ fn close_cuts_a_compaction_short() {
         model.check(&collection.snapshot().unwrap());
         assert!(collection.verify().is_ok());
     });
+}
+
+/// Half as many threads merge in the background as there are cores, for all collections.
+#[test]
+fn the_background_does_not_wait_while_a_job_merges() {
+    let threads = HeldThreads::default();
+    let home = Home::on(Env {
+        threads: threads.shared(),
+        ..Env::memory(1)
+    });
+    let database = home.open(small());
+    let (collection, _) = many_segments(&database, 6_000);
+    threads.run_background();
+    put(&collection, &[Row::new(number(6_000), &[0.5; 16])]);
+    let (started, is_inside) = mpsc::channel();
+    let (end, gate) = mpsc::channel::<()>();
+    let (started, gate) = (Mutex::new(started), Mutex::new(gate));
+    let job = Job {
+        stop: Stop::never(),
+        progress: Some(Arc::new(move |_, _| {
+            // Until the test has no more to say; nobody hears it the second time.
+            let _ = started.lock().unwrap().send(());
+            let _ = gate.lock().unwrap().recv();
+        })),
+    };
+    let went_on = std::thread::scope(|scope| {
+        let merging = scope.spawn(|| collection.compact(&job));
+        is_inside.recv().unwrap();
+        // Five segments that the job has not seen.
+        for part in 0..5 {
+            let row = |n: u64| Row::new(number(10_000 + part * 1_000 + n), &[n as f32; 16]);
+            put(&collection, &(0..800).map(row).collect::<Vec<_>>());
+        }
+        let (done, is_done) = mpsc::channel();
+        let background = threads.clone();
+        scope.spawn(move || {
+            background.run_background();
+            // Nobody hears it once it took too long.
+            let _ = done.send(());
+        });
+        let went_on = is_done.recv_timeout(Duration::from_secs(20));
+        drop(end);
+        merging.join().unwrap().unwrap();
+        went_on
+    });
+    let segments = || collection.stats().unwrap().segments.len();
+    let (before, waiting) = (segments(), threads.waiting());
+    threads.run_background();
+    assert_eq!(went_on, Ok(()), "the background goes on to other things");
+    assert!(before >= 5, "nothing was merged meanwhile: {before}");
+    assert!(waiting > 0, "what the job did not see is looked at");
+    assert!(segments() <= 2, "and merged: {}", segments());
+    assert_eq!(collection.snapshot().unwrap().count(), 10_001);
 }
 
 #[test]

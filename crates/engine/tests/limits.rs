@@ -7,8 +7,8 @@ mod common;
 
 use cairn_engine::{
     Code, DeclaredField, Effort, Error, Fact, HnswSettings, IndexKind, KeyType, MetricName,
-    Options, Payloads, SearchRequest, Stop, VectorColumn, WriteBatch, WriteKind, WriteOptions,
-    limits,
+    Options, Payloads, SearchRequest, Select, SelectFields, Stop, VectorColumn, WriteBatch,
+    WriteKind, WriteOptions, limits,
 };
 
 use common::{
@@ -387,4 +387,53 @@ fn fields_that_only_just_fit_can_be_merged_quickly() {
     assert_eq!(merged.len(), 101_000);
     assert_eq!(merged["0"], common::Value::Int(1));
     assert_eq!(merged["3e8"], common::Value::Int(2));
+}
+
+#[test]
+fn bytes_of_an_answer() {
+    let home = Home::memory();
+    let database = home.open(Options::default());
+    let schema = plain(KeyType::String, 1, MetricName::L2);
+    let large = database.create_collection("large", schema.clone()).unwrap();
+    let megabyte = "x".repeat(1_000_000);
+    put(&large, &[Row::new(text("a"), &[0.0]).with("f", &*megabyte)]);
+    let snapshot = large.snapshot().unwrap();
+    // A key may be asked for as often as one likes: 1,074 answers are more than 1 GiB.
+    let get = |times| {
+        let asked = vec![text("a"); times];
+        let records = snapshot.get(&keys(KeyType::String, &asked), &everything());
+        records.map(|records| records.len())
+    };
+    assert_eq!(get(100).unwrap(), 100);
+    exceeds(get(1_074).unwrap_err(), limits::ANSWER_BYTES_MAX);
+    let search = |queries| {
+        let vectors = vec![0.0; queries];
+        let request = SearchRequest::new(&[], 1);
+        let answer = snapshot.search_batch(&vectors, &request, &Stop::never());
+        answer.map(|(hits, offsets)| (hits.distances.len(), offsets.len()))
+    };
+    assert_eq!(search(100).unwrap(), (100, 101));
+    let error = search(1_074).unwrap_err();
+    let query = ("query", Fact::Number(1_073));
+    assert!(error.details().contains(&query), "{error}");
+    exceeds(error, limits::ANSWER_BYTES_MAX);
+
+    // Keys alone: 103 answers of 10,000 keys of 1,024 bytes. From the 420th on they would not fit
+    // a column.
+    let long = database.create_collection("long", schema).unwrap();
+    let key = |n: u16| text(format!("{n:01024}"));
+    let rows: Vec<Row> = (0..10_000)
+        .map(|n| Row::new(key(n), &[f32::from(n)]))
+        .collect();
+    put(&long, &rows);
+    let request = SearchRequest {
+        select: Select {
+            fields: SelectFields::None,
+            vectors: false,
+        },
+        ..SearchRequest::new(&[], limits::K_MAX)
+    };
+    let snapshot = long.snapshot().unwrap();
+    let answer = snapshot.search_batch(&vec![0.0; 430], &request, &Stop::never());
+    exceeds(answer.map(drop).unwrap_err(), limits::ANSWER_BYTES_MAX);
 }

@@ -257,13 +257,12 @@ fn the_directory_of_logs_is_recorded() {
         put(&other, &rows);
     }
     let disk = &home.env.disk;
-    assert_eq!(disk.list(&logs).unwrap().len(), 2);
-    assert!(
-        disk.list(&logs)
-            .unwrap()
-            .iter()
-            .all(|e| e.kind == EntryKind::Dir)
-    );
+    let collections = || {
+        let database = disk.list(&logs).unwrap().remove(0).name;
+        let entries = disk.list(&logs.join(database)).unwrap();
+        entries.iter().filter(|e| e.kind == EntryKind::Dir).count()
+    };
+    assert_eq!(collections(), 2);
     let in_home = home.files();
     assert!(
         in_home
@@ -289,7 +288,28 @@ fn the_directory_of_logs_is_recorded() {
         let database = home.open(small());
         database.drop_collection("dropped").unwrap();
     }
-    assert_eq!(disk.list(&logs).unwrap().len(), 1, "its log goes with it");
+    assert_eq!(collections(), 1, "its log goes with it");
+}
+
+#[test]
+fn databases_that_share_a_directory_of_logs_keep_apart() {
+    let (first, second) = (Home::directory("logs-a"), Home::directory("logs-b"));
+    let options = Options {
+        wal_dir: Some(first.path().with_file_name("shared-logs")),
+        ..small()
+    };
+    let schema = plain(KeyType::U64, 2, MetricName::L2);
+    let row = |n: u64| Row::new(number(n), &[n as f32, 0.0]);
+    for (home, rows) in [(&first, 1..20), (&second, 20..30)] {
+        let database = home.open(options.clone());
+        let collection = database.create_collection("c", schema.clone()).unwrap();
+        put(&collection, &rows.map(row).collect::<Vec<_>>());
+    }
+    for (home, count) in [(&first, 19), (&second, 10)] {
+        let database = home.open(small());
+        let collection = database.open_collection("c").unwrap();
+        assert_eq!(collection.snapshot().unwrap().count(), count);
+    }
 }
 
 #[test]

@@ -192,3 +192,29 @@ fn only_what_is_selected_comes_along() {
     let mut scan = collection.snapshot().unwrap().scan(None).unwrap();
     assert!(scan.next_page(1, &everything()).unwrap().is_empty());
 }
+
+#[test]
+fn a_page_of_large_records_ends_early() {
+    let home = Home::memory();
+    let database = home.open(Default::default());
+    let schema = flat(KeyType::U64);
+    let collection = database.create_collection("c", schema).unwrap();
+    let megabyte = "x".repeat(1_000_000);
+    for first in (0..80).step_by(20) {
+        let row = |n| Row::new(number(n), &[0.0; 8]).with("text", &*megabyte);
+        put(
+            &collection,
+            &(first..first + 20).map(row).collect::<Vec<_>>(),
+        );
+    }
+    let mut scan = collection.snapshot().unwrap().scan(None).unwrap();
+    let mut pages = Vec::new();
+    loop {
+        let page = scan.next_page(1_000, &everything()).unwrap();
+        if page.is_empty() {
+            break;
+        }
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [34, 34, 12], "a page ends once it has 32 MiB");
+}

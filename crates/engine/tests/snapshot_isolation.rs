@@ -21,7 +21,8 @@ use cairn_env::{Clock, OsClock};
 use cairn_testkit::{Rng, seed_from_env};
 
 use common::{
-    Home, Model, Row, Value, decode, everything, keys, number, plain, put, remove, small,
+    Home, Model, Row, Value, WatchedDisk, decode, eventually, everything, keys, number, plain, put,
+    remove, small,
 };
 
 const ROWS: u64 = 50;
@@ -320,5 +321,35 @@ fn a_count_needs_no_fields() {
     assert!(
         page.iter()
             .all(|r| r.fields.is_empty() && r.vectors.is_none())
+    );
+}
+
+/// A search on the thread that runs a whole program's loop may be the last reader of a segment
+/// that was merged away: it must not be the one that unmaps gigabytes and removes the file.
+#[test]
+fn the_last_reader_of_a_merged_segment_hands_it_to_another_thread() {
+    let disk = WatchedDisk::new();
+    let home = Home::on(disk.env(2));
+    let database = home.open(small());
+    let schema = plain(KeyType::U64, 3, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    put(&collection, &group_rows(0, 1));
+    collection.compact(&Job::default()).unwrap();
+    let snapshot = collection.snapshot().unwrap();
+    let scan = snapshot.scan(None).unwrap();
+    put(&collection, &group_rows(1, 1));
+    collection.compact(&Job::default()).unwrap();
+    home.at_rest(&collection);
+
+    let removers = || disk.watch.segment_removers.lock().clone();
+    let before = removers().len();
+    drop(snapshot);
+    assert_eq!(removers().len(), before, "the scan reads it still");
+    drop(scan);
+    eventually("its file is removed", || removers().len() > before);
+    assert!(
+        removers()[before].starts_with("cairn-call"),
+        "{:?}",
+        removers()
     );
 }

@@ -6,13 +6,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cairn_engine::{
-    Collection, Database, IndexKind, Job, KeyBuf, KeyType, MetricName, Options, SelectFields,
+    Collection, Database, Durability, IndexKind, Job, KeyBuf, KeyType, MetricName, Options,
+    SelectFields, WriteKind, WriteOptions,
 };
 use cairn_testkit::{Rng, data, seed_from_env};
 
-use common::{Home, Row, everything, number, plain, put, remove, schema, small, text};
+use common::{
+    Home, Row, WatchedDisk, batch, everything, number, plain, put, remove, schema, small, text,
+};
 
 /// Counts by reading everything.
 fn recount(collection: &Arc<Collection>) -> u64 {
@@ -156,6 +160,43 @@ fn memtable_figures_rise_with_writes_and_fall_with_a_flush() {
     assert_eq!((stats.memtable_rows, stats.memtable_bytes), (0, 0));
     assert_eq!(stats.count, 1_000);
     assert!(stats.wal_bytes < 1_024);
+}
+
+#[test]
+fn syncs_of_the_log_are_those_the_disk_has_seen() {
+    let disk = WatchedDisk::new();
+    let home = Home::on(disk.env(2));
+    let database = home.open(Options::default());
+    let schema = plain(KeyType::U64, 2, MetricName::L2);
+    let collection = database.create_collection("c", schema.clone()).unwrap();
+    let syncs = || collection.stats().unwrap().wal_syncs;
+    let put_with = |n: u64, durability| {
+        let upsert = batch(
+            &schema,
+            WriteKind::Upsert,
+            &[Row::new(number(n), &[0.0; 2])],
+        );
+        let options = WriteOptions {
+            durability: Some(durability),
+            ..WriteOptions::default()
+        };
+        collection.write(upsert, options).unwrap();
+    };
+    assert_eq!(syncs(), 0);
+    put_with(0, Durability::Sync);
+    let seen = || disk.watch.wal_syncs.load(Ordering::Relaxed);
+    // The first write makes a file, whose header is synced, too.
+    let headers = seen() - 1;
+    for n in 1..10 {
+        put_with(n, Durability::Sync);
+    }
+    assert_eq!((syncs(), seen() - headers), (10, 10));
+    put_with(10, Durability::Os);
+    put_with(11, Durability::Memory);
+    assert_eq!((syncs(), seen() - headers), (10, 10));
+    put_with(12, Durability::Os);
+    put_with(13, Durability::Sync);
+    assert_eq!((syncs(), seen() - headers), (11, 11), "one sync for both");
 }
 
 #[test]

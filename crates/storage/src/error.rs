@@ -88,7 +88,7 @@ pub enum StorageError {
 
 impl StorageError {
     /// Turns a failed call into an error, given the call and its path.
-    pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             let path = path.to_path_buf();
             match source.kind() {

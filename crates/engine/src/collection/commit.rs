@@ -14,7 +14,7 @@ use cairn_env::{Bug, KillPoint, Lane, planted};
 use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::error::{Code, Error, Result, closed, poisoned};
+use crate::error::{Code, Error, Result};
 use crate::frame::{Changes, KIND_CHANGES};
 use crate::memtable::NewRow;
 use crate::options::Durability;
@@ -68,6 +68,8 @@ impl Drop for Reply {
 pub(super) struct Queue {
     waiting: VecDeque<Submission>,
     leading: bool,
+    /// Batches that were taken together the last time.
+    last_group: usize,
 }
 
 /// A batch that was sequenced and applied, not yet logged.
@@ -88,11 +90,29 @@ enum Step {
 type Answer = (Reply, Result<WriteResult>);
 
 impl Collection {
-    pub(super) fn enqueue(self: &Arc<Self>, submission: Submission) {
+    /// Queues a batch for the next group; returns whether that group still has to be started.
+    pub(super) fn enqueue(self: &Arc<Self>, submission: Submission, held: bool) -> bool {
         {
             let mut queue = self.queue.lock();
             queue.waiting.push_back(submission);
-            if std::mem::replace(&mut queue.leading, true) {
+            if queue.leading {
+                return false;
+            }
+            // Half of those who wait together are a group: the others come while it is synced.
+            if held && queue.waiting.len() < queue.last_group / 2 {
+                return true;
+            }
+            queue.leading = true;
+        }
+        self.spawn(Lane::Commit, Self::lead);
+        false
+    }
+
+    /// Starts a group of what [`Collection::submit_held`] left waiting.
+    pub fn start(self: &Arc<Self>) {
+        {
+            let mut queue = self.queue.lock();
+            if queue.waiting.is_empty() || std::mem::replace(&mut queue.leading, true) {
                 return;
             }
         }
@@ -109,6 +129,7 @@ impl Collection {
                     self.queue_changed.notify_all();
                     return;
                 }
+                queue.last_group = queue.waiting.len();
                 std::mem::swap(&mut batches, &mut queue.waiting);
             }
             let commit = || self.commit_group(&mut batches);
@@ -161,6 +182,8 @@ impl Collection {
         answers: &mut Vec<Answer>,
     ) {
         let mut pending: Vec<Pending> = Vec::with_capacity(batches.len());
+        // Answers that rest on batches that are not logged yet.
+        let mut resting: Vec<Answer> = Vec::new();
         let (mut bytes, mut reserved) = (0, 0);
         // No group outgrows a memtable by more than its last batch.
         let bytes_max = GROUP_BYTES_MAX.min(self.options.memtable_bytes_effective() as u64);
@@ -186,8 +209,15 @@ impl Collection {
                         durability,
                     });
                 }
-                Ok(Step::Nothing(result)) => answers.push((reply, Ok(result))),
-                Err(error) => answers.push((reply, Err(error))),
+                Ok(Step::Nothing(mut result)) => match pending.last() {
+                    Some(last) => {
+                        result.version = last.lsn;
+                        resting.push((reply, Ok(result)));
+                    }
+                    None => answers.push((reply, Ok(result))),
+                },
+                Err(error) if pending.is_empty() => answers.push((reply, Err(error))),
+                Err(error) => resting.push((reply, Err(error))),
             }
         }
         let Some(last) = pending.last() else {
@@ -197,16 +227,20 @@ impl Collection {
         if let Err(error) = self.log(core, &pending, &mut lsn) {
             core.poisoned = true;
             self.note_background_error(&error);
-            let unknown = |pending: Pending| {
+            let unknown = || {
                 let message = "the log failed: the write may or may not have happened";
-                let unknown = Error::new(Code::OutcomeUnknown, message)
-                    .number("version", pending.lsn)
-                    .text("reason", error.to_string());
-                (pending.reply, Err(unknown))
+                Error::new(Code::OutcomeUnknown, message).text("reason", error.to_string())
             };
-            answers.extend(pending.into_iter().map(unknown));
+            let undecided = |p: Pending| (p.reply, Err(unknown().number("version", p.lsn)));
+            answers.extend(pending.into_iter().map(undecided));
+            answers.extend(
+                resting
+                    .into_iter()
+                    .map(|(reply, _)| (reply, Err(unknown()))),
+            );
             return;
         }
+        answers.extend(resting);
         self.publish_writes(core, lsn);
         // Past this point the writes have happened, whatever an injected error says.
         let _ = self.env.faults.hit(KillPoint::K7Applied);
@@ -223,10 +257,7 @@ impl Collection {
         durability: Durability,
         reserved: &mut u64,
     ) -> Result<Step> {
-        if core.poisoned {
-            return Err(poisoned());
-        }
-        let wal = core.wal.as_mut().ok_or_else(closed)?;
+        core.writable()?;
         options.stop.check()?;
         self.env.faults.hit(KillPoint::K1Validated)?;
         let view = self.view.load();
@@ -241,7 +272,7 @@ impl Collection {
             view.active().table.mark_unlogged();
         } else {
             let needed = *reserved + sequenced.changes.encode().len() + FRAME_OVERHEAD_BYTES;
-            wal.reserve(needed)?;
+            core.writable()?.reserve(needed)?;
             *reserved = needed;
         }
         let lsn = self.next_version();
@@ -260,7 +291,7 @@ impl Collection {
             return Ok(());
         }
         let sync = logged.iter().any(|p| p.durability == Durability::Sync);
-        let wal = core.wal.as_mut().ok_or_else(closed)?;
+        let wal = core.writable()?;
         if planted(Bug::SplitBatch) {
             return self.log_split(wal, &logged, sync, lsn);
         }
@@ -277,13 +308,7 @@ impl Collection {
     }
 
     /// A planted bug: every row becomes a frame of its own.
-    fn log_split(
-        &self,
-        wal: &mut Wal,
-        logged: &[&Pending],
-        sync: bool,
-        lsn: &mut u64,
-    ) -> Result<()> {
+    fn log_split(&self, wal: &Wal, logged: &[&Pending], sync: bool, lsn: &mut u64) -> Result<()> {
         for pending in logged {
             let rows = pending.changes.keys.len() + pending.changes.removed.len();
             for row in 0..rows {
@@ -321,7 +346,7 @@ impl Collection {
 
     /// Starts a new memtable and log file when the memtable or the log has grown enough.
     fn freeze_if_full(&self, core: &mut Core) -> Result<()> {
-        let Some(wal) = core.wal.as_ref().filter(|_| !core.poisoned) else {
+        let Ok(wal) = core.writable() else {
             return Ok(());
         };
         let view = self.view.load();
@@ -342,7 +367,7 @@ impl Collection {
         if view.lsn <= before {
             return Ok(());
         }
-        core.wal.as_mut().ok_or_else(closed)?.rotate()?;
+        core.writable()?.rotate()?;
         core.buried = 0;
         let mut memtables = view.memtables.clone();
         let old = memtables.last_mut().expect("a view has an active memtable");
@@ -365,7 +390,7 @@ impl Collection {
     fn wait_for_room(self: &Arc<Self>) -> Result<()> {
         while self.view.load().frozen() >= FROZEN_MAX {
             // Each refusal was a try, so writes go on once the disk has room.
-            self.flush_oldest()?;
+            self.flush_oldest(u64::MAX)?;
         }
         Ok(())
     }

@@ -39,11 +39,9 @@ impl Collection {
     /// Sees to it that the background looks for something to merge.
     pub(super) fn schedule_compaction(self: &Arc<Self>) {
         {
+            let idle = self.check_open().is_err() || self.plan(&self.view.load()).is_empty();
             let mut backlog = self.backlog.lock();
-            if self.check_open().is_err()
-                || backlog.compaction_scheduled
-                || self.plan(&self.view.load()).is_empty()
-            {
+            if idle || backlog.compaction_scheduled {
                 return;
             }
             backlog.compaction_scheduled = true;
@@ -53,17 +51,23 @@ impl Collection {
                 let _until_here = Scheduled(this, |backlog| &mut backlog.compaction_scheduled);
                 this.compact_in_background()
             };
-            if let Err(error) = compacted
-                && error.code() != Code::Aborted
-            {
+            match compacted {
+                // A job that merges looks again when it ends.
+                Ok(()) if this.compacting.is_locked() => {}
+                // What came since the last look found this one still running.
+                Ok(()) => this.schedule_compaction(),
                 // It is tried again when the next flush ends, not at once.
-                this.note_background_error(&error);
+                Err(error) if error.code() != Code::Aborted => this.note_background_error(&error),
+                Err(_) => {}
             }
         });
     }
 
     fn compact_in_background(self: &Arc<Self>) -> Result<()> {
-        let _one_at_a_time = self.compacting.lock();
+        // Few threads do this for all collections: none waits for minutes until a job has merged.
+        let Some(_one_at_a_time) = self.compacting.try_lock() else {
+            return Ok(());
+        };
         loop {
             self.compaction_cancel.store(false, Ordering::Release);
             let view = self.view.load_full();
@@ -79,6 +83,13 @@ impl Collection {
 
     /// Merges all segments into one that has no dead rows and every graph it should have.
     pub(super) fn compact_all(self: &Arc<Self>, job: &Job) -> Result<()> {
+        let merged = self.merge_all(job);
+        // What ran in the background was stopped for this, or found it running; it goes on.
+        self.schedule_compaction();
+        merged
+    }
+
+    fn merge_all(self: &Arc<Self>, job: &Job) -> Result<()> {
         // A merge that runs now would be merged again.
         self.compaction_cancel.store(true, Ordering::Release);
         let _one_at_a_time = self.compacting.lock();

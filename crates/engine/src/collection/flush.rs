@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_env::{Env, Lane};
 
-use crate::error::{Result, closed, poisoned};
+use crate::error::Result;
 use crate::keys::Key;
 use crate::memtable::Memtable;
 use crate::query::SelectFields;
@@ -19,19 +19,25 @@ impl Collection {
     /// Sees to it that frozen memtables are flushed some time soon.
     pub(super) fn schedule_flush(self: &Arc<Self>) {
         {
+            // Once poisoned, no flush can be published.
+            let idle = self.view.load().frozen() == 0 || self.core.lock().is_poisoned();
             let mut backlog = self.backlog.lock();
-            if self.view.load().frozen() == 0 || backlog.flush_scheduled {
+            if idle || backlog.flush_scheduled {
                 return;
             }
             backlog.flush_scheduled = true;
         }
-        self.spawn(Lane::Commit, |this| {
+        self.spawn(Lane::Flush, |this| {
             let flushed = {
                 let _until_here = Scheduled(this, |backlog| &mut backlog.flush_scheduled);
-                this.flush_frozen()
+                this.flush_through(u64::MAX)
             };
             match flushed {
-                Ok(()) => this.schedule_compaction(),
+                Ok(()) => {
+                    // What froze since the last look found this one still running.
+                    this.schedule_flush();
+                    this.schedule_compaction();
+                }
                 // The writer that needs the room tries again, and hears why it has none.
                 Err(error) => this.note_background_error(&error),
             }
@@ -40,14 +46,13 @@ impl Collection {
 
     /// Flushes everything written so far and waits for it.
     pub(super) fn flush_now(self: &Arc<Self>) -> Result<()> {
-        {
+        let lsn = {
             let mut core = self.core.lock();
-            if core.poisoned {
-                return Err(poisoned());
-            }
+            core.writable()?;
             self.freeze(&mut core)?;
-        }
-        self.flush_frozen()
+            self.view.load().lsn
+        };
+        self.flush_through(lsn)
     }
 
     /// Makes every acknowledged write durable: by a sync when the log has them all, else by a
@@ -62,27 +67,26 @@ impl Collection {
         if unlogged {
             self.flush_now()?;
         }
-        let mut core = self.core.lock();
-        if core.poisoned {
-            return Err(poisoned());
-        }
-        core.wal.as_mut().ok_or_else(closed)?.sync()?;
+        self.core.lock().writable()?.sync()?;
         Ok(covered)
     }
 
-    fn flush_frozen(self: &Arc<Self>) -> Result<()> {
-        while self.flush_oldest()? {}
+    /// Flushes what was frozen at `lsn` or before; writers that go on are not waited for.
+    fn flush_through(self: &Arc<Self>, lsn: u64) -> Result<()> {
+        while self.flush_oldest(lsn)? {}
         Ok(())
     }
 
-    /// Flushes the oldest frozen memtable, or waits for the flush that runs; whether there was one.
-    pub(super) fn flush_oldest(self: &Arc<Self>) -> Result<bool> {
+    /// Flushes the oldest memtable, if it was frozen at `through` or before, or waits for the
+    /// flush that runs; whether there was one.
+    pub(super) fn flush_oldest(self: &Arc<Self>, through: u64) -> Result<bool> {
         let _one_at_a_time = self.flushing.lock();
         let view = self.view.load_full();
         let oldest = view.memtables.first().expect("a view has a memtable");
-        let Some(lsn) = oldest.frozen_at else {
+        let Some(lsn) = oldest.frozen_at.filter(|&lsn| lsn <= through) else {
             return Ok(false);
         };
+        self.core.lock().writable()?;
         self.flush_one(oldest, lsn)?;
         Ok(true)
     }

@@ -31,7 +31,7 @@ use crate::snapshot::Snapshot;
 use crate::stop::{Job, Stop};
 use crate::view::View;
 
-pub(crate) use recovery::{Opening, create, make_dir, open, remove_tree};
+pub(crate) use recovery::{Opening, create, list, make_dir, open, remove_tree, sync_dir};
 pub(crate) use sequence::check_vector;
 pub use stats::{CollectionStats, SegmentStats};
 
@@ -71,12 +71,28 @@ pub struct Collection {
 struct Core {
     /// Taken by `close()`.
     wal: Option<Wal>,
-    /// A write or sync of the log failed: nothing more is written until reopened.
+    /// A publication failed or the writer panicked: nothing more is written until reopened.
     poisoned: bool,
     /// Live records, those of the running group included.
     live: u64,
     /// Rows of segments that were deleted since the last memtable began.
     buried: usize,
+}
+
+impl Core {
+    /// Whether nothing more is written until reopened: the log may have failed as well.
+    fn is_poisoned(&self) -> bool {
+        self.poisoned || self.wal.as_ref().is_some_and(Wal::is_poisoned)
+    }
+
+    /// The log, unless nothing more is written.
+    fn writable(&self) -> Result<&Wal> {
+        let wal = self.wal.as_ref().ok_or_else(closed)?;
+        if self.is_poisoned() {
+            return Err(poisoned());
+        }
+        Ok(wal)
+    }
 }
 
 /// Work that waits or runs in the background.
@@ -132,17 +148,41 @@ impl Collection {
     ///
     /// Batches that arrive while a sync runs are committed together by the next one.
     pub fn submit(self: &Arc<Self>, batch: WriteBatch, options: WriteOptions, done: Done) {
+        self.submit_to_group(batch, options, done, false);
+    }
+
+    /// As [`Collection::submit`] for a caller that is about to submit more: a group of its own is
+    /// not begun for each. When this returns true, [`Collection::start`] must follow.
+    pub fn submit_held(
+        self: &Arc<Self>,
+        batch: WriteBatch,
+        options: WriteOptions,
+        done: Done,
+    ) -> bool {
+        self.submit_to_group(batch, options, done, true)
+    }
+
+    fn submit_to_group(
+        self: &Arc<Self>,
+        batch: WriteBatch,
+        options: WriteOptions,
+        done: Done,
+        held: bool,
+    ) -> bool {
         let checked = self
             .check_open()
             .and_then(|()| sequence::check(&self.schema, &batch));
-        match checked {
-            Ok(()) => self.enqueue(commit::Submission {
-                batch,
-                options,
-                reply: commit::Reply::new(done),
-            }),
-            Err(error) => done(Err(error)),
+        if let Err(error) = checked {
+            done(Err(error));
+            return false;
         }
+        let reply = commit::Reply::new(done);
+        let submission = commit::Submission {
+            batch,
+            options,
+            reply,
+        };
+        self.enqueue(submission, held)
     }
 
     /// Writes a batch and waits for it.
@@ -188,11 +228,9 @@ impl Collection {
     /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`.
     pub fn compact(self: &Arc<Self>, job: &Job) -> Result<()> {
         self.check_open()?;
+        job.stop.check()?;
         self.flush_now()?;
-        self.compact_all(job).inspect_err(|_| {
-            // What ran in the background was stopped for this; it goes on.
-            self.schedule_compaction();
-        })
+        self.compact_all(job)
     }
 
     /// Compares every checksum of every segment.
@@ -216,8 +254,10 @@ impl Collection {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.start();
         self.wait_for_leader();
-        let durable = if self.core.lock().poisoned {
+        let is_poisoned = self.core.lock().is_poisoned();
+        let durable = if is_poisoned {
             self.refuse_losses()
         } else {
             self.make_durable().map(drop)

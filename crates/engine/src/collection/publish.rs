@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use cairn_env::{Bug, KillPoint, planted};
 
-use crate::error::{Code, Error, Result, closed, poisoned};
+use crate::error::{Code, Error, Result, closed};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::memtable::Memtable;
 use crate::segment::{self, Segment};
@@ -35,14 +35,18 @@ impl Collection {
     /// Deletions up to the flushed version go into deletion files that the manifest lists; later
     /// ones are in the log, and replay finds their rows by key, in the new segment as in the old.
     pub(super) fn publish_edit(self: &Arc<Self>, edit: Edit) -> Result<()> {
+        // Reading a large segment takes long, and nobody need wait for it.
+        let added = match edit.added {
+            Some((entry, transfer)) => Some((self.open_built(entry)?, transfer)),
+            None => None,
+        };
+        let new = added.as_ref().map(|(segment, _)| segment);
         let mut current = self.manifest.lock();
-        {
-            let core = self.core.lock();
-            if core.poisoned {
-                return Err(poisoned());
-            }
-            // Once closed, the directory may be another writer's.
-            core.wal.as_ref().ok_or_else(closed)?;
+        // Once closed, the directory may be another writer's.
+        if let Err(error) = self.core.lock().writable() {
+            // No manifest lists it, and none will.
+            new.inspect(|segment| segment.doom());
+            return Err(error);
         }
         let mut next = current.clone();
         next.version += 1;
@@ -50,24 +54,18 @@ impl Collection {
         if let Some((_, lsn)) = edit.flushed {
             next.flushed_lsn = lsn;
         }
-        let mut added = None;
-        if let Some((entry, transfer)) = edit.added {
-            let segment = self.open_built(entry)?;
+        if let Some((segment, transfer)) = &added {
             next.segments.push(segment.entry.clone());
-            {
-                let _no_writes = self.core.lock();
-                transfer(&segment);
-            }
-            added = Some((segment, transfer));
+            let _no_writes = self.core.lock();
+            transfer(segment);
         }
         if planted(Bug::RemoveWalEarly) {
-            self.release_log(&mut self.core.lock(), next.flushed_lsn)?;
+            self.release_log(&self.core.lock(), next.flushed_lsn)?;
         }
-        let new = added.as_ref().map(|(segment, _)| segment);
         let segments = self.next_segments(&edit.removed, new);
         let mut stale = self.publish_files(&mut next, &segments).inspect_err(|_| {
             if let Some(segment) = new.filter(|_| !self.core.lock().poisoned) {
-                // No manifest lists it, and none will; the next try writes another.
+                // The next try writes another.
                 segment.doom();
             }
         })?;
@@ -78,13 +76,16 @@ impl Collection {
             segment.tombstones.mark_persisted(current.flushed_lsn);
         }
         {
-            let mut core = self.core.lock();
+            let core = self.core.lock();
             if let Some((segment, transfer)) = &added {
                 transfer(segment);
             }
             self.swap_segments(&segments, edit.flushed.as_ref().map(|(table, _)| table));
             let _ = self.env.faults.hit(KillPoint::K22Swapped);
-            self.release_log(&mut core, current.flushed_lsn)?;
+            if let Err(error) = self.release_log(&core, current.flushed_lsn) {
+                // The edit stands all the same; the next one tries again.
+                self.note_background_error(&error);
+            }
         }
         let removed = before.segments.iter();
         let removed = removed.filter(|entry| !current.segments.iter().any(|s| s.id == entry.id));
@@ -189,8 +190,8 @@ impl Collection {
         }
     }
 
-    fn release_log(&self, core: &mut Core, through: u64) -> Result<()> {
-        core.wal.as_mut().ok_or_else(closed)?.release(through)?;
+    fn release_log(&self, core: &Core, through: u64) -> Result<()> {
+        core.wal.as_ref().ok_or_else(closed)?.release(through)?;
         Ok(())
     }
 

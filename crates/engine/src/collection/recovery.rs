@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use cairn_env::{Disk, EntryKind, Env};
+use cairn_env::{DirEntry, Disk, EntryKind, Env};
 use cairn_storage::{Frame, StorageError, Wal, WalOptions};
 
 use crate::error::Result;
@@ -46,9 +46,9 @@ pub(crate) fn create(env: &Env, id: u64, root: &Path, wal_dir: &Path) -> Result<
     for dir in ["seg", "del", manifest::DIR] {
         make_dir(disk, &root.join(dir))?;
     }
-    disk.sync_dir(root)?;
+    sync_dir(disk, root)?;
     for parent in [root.parent(), wal_dir.parent()].into_iter().flatten() {
-        disk.sync_dir(parent)?;
+        sync_dir(disk, parent)?;
     }
     let first = Manifest {
         version: 1,
@@ -58,11 +58,23 @@ pub(crate) fn create(env: &Env, id: u64, root: &Path, wal_dir: &Path) -> Result<
     manifest::publish(env, root, &first)
 }
 
+/// Makes the names in a directory durable.
+pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    Ok(disk
+        .sync_dir(dir)
+        .map_err(StorageError::io("sync_dir", dir))?)
+}
+
+/// What is in a directory, which must exist.
+pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
+    Ok(disk.list(dir).map_err(StorageError::io("list", dir))?)
+}
+
 /// Creates a directory unless it is there.
 pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
     match disk.create_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => Ok(other?),
+        other => Ok(other.map_err(StorageError::io("create_dir", dir))?),
     }
 }
 
@@ -83,7 +95,7 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
     })?;
     // The process before may have been killed between renaming CURRENT and syncing the directory.
     // What the manifest before lists must stay until this one is sure to be found again.
-    env.disk.sync_dir(root)?;
+    sync_dir(&*env.disk, root)?;
     let dirs = Dirs::new(root);
     let (kind, extension) = (manifest::DIR, manifest::EXTENSION);
     manifest::remove_others(env, root, kind, extension, manifest.version)?;
@@ -191,15 +203,15 @@ fn remove_orphans(env: &Env, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
     };
     for dir in [&dirs.segments, &dirs.deletions] {
         let mut removed = false;
-        for entry in env.disk.list(dir)? {
+        for entry in list(&*env.disk, dir)? {
             let ours = entry.name.ends_with(".seg") || entry.name.ends_with(".del");
             if entry.kind == EntryKind::File && ours && !listed(&entry.name) {
-                env.disk.remove_file(&dir.join(&entry.name))?;
+                remove_file(&*env.disk, &dir.join(&entry.name))?;
                 removed = true;
             }
         }
         if removed {
-            env.disk.sync_dir(dir)?;
+            sync_dir(&*env.disk, dir)?;
         }
     }
     Ok(())
@@ -210,15 +222,28 @@ fn remove_orphans(env: &Env, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
 /// # Errors
 /// What the disk says; what was removed until then stays removed.
 pub(crate) fn remove_tree(env: &Env, dir: &Path) -> Result<()> {
-    if env.disk.entry(dir)?.is_none() {
+    let there = env
+        .disk
+        .entry(dir)
+        .map_err(StorageError::io("entry", dir))?;
+    if there.is_none() {
         return Ok(());
     }
-    for entry in env.disk.list(dir)? {
+    for entry in list(&*env.disk, dir)? {
         let path = dir.join(&entry.name);
         match entry.kind {
             EntryKind::Dir => remove_tree(env, &path)?,
-            EntryKind::File | EntryKind::Other => env.disk.remove_file(&path)?,
+            EntryKind::File | EntryKind::Other => remove_file(&*env.disk, &path)?,
         }
     }
-    Ok(env.disk.remove_dir(dir)?)
+    let removed = env.disk.remove_dir(dir);
+    Ok(removed.map_err(StorageError::io("remove_dir", dir))?)
+}
+
+/// Removes a file. A reader of the handle before may let go of it, and so remove it, meanwhile.
+fn remove_file(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other.map_err(StorageError::io("remove_file", path))?),
+    }
 }

@@ -9,7 +9,7 @@ use cairn_distance::Metric;
 use crate::batch::{VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
 use crate::error::{Code, Error, Result};
 use crate::frame::Changes;
-use crate::keys::{Key, Keys};
+use crate::keys::{Key, KeyState, Keys};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::payload;
 use crate::query::SelectFields;
@@ -19,7 +19,7 @@ use crate::view::{Place, View};
 /// Sees every write, those of the running group included.
 pub(crate) const LATEST: u64 = u64::MAX - 1;
 
-type Positions<'a> = HashMap<Key<'a>, usize, foldhash::fast::FixedState>;
+type Positions<'a> = HashMap<Key<'a>, usize, KeyState>;
 
 /// A write that may happen: what to log and what to apply.
 pub(crate) struct Sequenced {
@@ -195,7 +195,7 @@ pub(crate) fn sequence(
 fn put(schema: &Schema, batch: WriteBatch, places: Vec<Option<Place>>) -> Result<Sequenced> {
     let rows = batch.keys.len();
     let adding = batch.kind == WriteKind::Add;
-    let mut last = Positions::with_capacity_and_hasher(rows, foldhash::fast::FixedState::default());
+    let mut last = Positions::with_capacity_and_hasher(rows, KeyState::default());
     for (row, key) in batch.keys.iter().enumerate() {
         let repeated = last.insert(key, row).is_some();
         if adding && (repeated || places[row].is_some()) {

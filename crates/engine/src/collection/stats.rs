@@ -1,11 +1,14 @@
 //! Numbers about a collection, each equal to an independent count.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_storage::Wal;
 
 use crate::error::Result;
+use crate::manifest::SegmentEntry;
 use crate::segment::Memory;
+use crate::ulid::Ulid;
 
 use super::Collection;
 
@@ -26,6 +29,8 @@ pub struct CollectionStats {
     pub frozen_memtables: u64,
     /// Bytes of log files.
     pub wal_bytes: u64,
+    /// Syncs that made writes in the log durable, since the collection was opened.
+    pub wal_syncs: u64,
     /// Oldest first.
     pub segments: Vec<SegmentStats>,
     /// Bytes on disk of live rows, by their share of each segment.
@@ -64,24 +69,17 @@ pub struct SegmentStats {
 }
 
 impl Collection {
-    /// Counts everything.
+    /// Counts everything. Waits for a publication or a group of commits that runs.
     ///
     /// # Errors
     /// `ERR_CLOSED`.
     pub fn stats(self: &Arc<Self>) -> Result<CollectionStats> {
         self.check_open()?;
-        let deletion_bytes = |id| {
-            let manifest = self.manifest.lock();
-            let entry = manifest.segments.iter().find(|entry| entry.id == id);
-            entry
-                .and_then(|entry| entry.deletions)
-                .map(|d| d.file.bytes)
-        };
-        let (wal_bytes, poisoned) = {
+        let deletion_bytes = self.deletion_bytes();
+        let (wal_bytes, wal_syncs, poisoned) = {
             let core = self.core.lock();
-            let wal = core.wal.as_ref();
-            let poisoned = core.poisoned || wal.is_some_and(Wal::is_poisoned);
-            (wal.map_or(0, Wal::bytes), poisoned)
+            let count = |figure: fn(&Wal) -> u64| core.wal.as_ref().map_or(0, figure);
+            (count(Wal::bytes), count(Wal::syncs), core.is_poisoned())
         };
         let view = self.view.load_full();
         let tables = || view.memtables.iter().map(|memtable| &memtable.table);
@@ -93,6 +91,7 @@ impl Collection {
             memtable_bytes_max: self.options.memtable_bytes_effective() as u64,
             frozen_memtables: view.frozen() as u64,
             wal_bytes,
+            wal_syncs,
             last_background_error: self.background_error.lock().clone(),
             poisoned,
             ..CollectionStats::default()
@@ -102,7 +101,8 @@ impl Collection {
             let rows = segment.rows() as u64;
             let live = rows - segment.tombstones.count_at(view.lsn) as u64;
             let used = segment.memory();
-            let bytes_disk = segment.entry.file.bytes + deletion_bytes(segment.id).unwrap_or(0);
+            let deletions = deletion_bytes.get(&segment.id);
+            let bytes_disk = segment.entry.file.bytes + deletions.copied().unwrap_or(0);
             let live_bytes = bytes_disk * live / rows.max(1);
             stats.live_bytes += live_bytes;
             stats.dead_bytes += bytes_disk - live_bytes;
@@ -124,5 +124,12 @@ impl Collection {
         stats.key_bytes = memory.keys as u64;
         stats.key_index_bytes = memory.key_index as u64;
         Ok(stats)
+    }
+
+    /// Bytes of each segment's deletion file, where it has one.
+    fn deletion_bytes(&self) -> BTreeMap<Ulid, u64> {
+        let manifest = self.manifest.lock();
+        let bytes = |entry: &SegmentEntry| Some((entry.id, entry.deletions?.file.bytes));
+        manifest.segments.iter().filter_map(bytes).collect()
     }
 }

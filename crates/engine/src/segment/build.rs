@@ -24,6 +24,9 @@ use super::sections;
 /// Floats gathered before they are handed to the writer: 1 MiB.
 const FLOATS_PER_WRITE: usize = 256 * 1024;
 
+/// Rows between two looks at whether the job was stopped.
+const ROWS_PER_CHECK: usize = 4096;
+
 /// Where a new segment's row comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -53,7 +56,7 @@ pub(crate) struct Built {
     pub origins: Vec<Origin>,
 }
 
-/// First section of a segment file.
+/// What a segment says of itself, whatever its manifest says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub rows: u32,
@@ -108,14 +111,17 @@ pub(crate) fn build(
         sources,
         job,
     };
-    let built = builder.write(id, &path, collection, origins, graphs);
-    if built.is_err() {
+    let built = builder
+        .write(id, &path, collection, origins, graphs)
+        .and_then(|built| {
+            sync_segment_dir(env, dir)?;
+            job.stop.check()?;
+            Ok(built)
+        });
+    built.inspect_err(|_| {
         // Best effort: an orphan is removed at the next open.
         let _ = env.disk.remove_file(&path);
-    }
-    let built = built?;
-    sync_segment_dir(env, dir)?;
-    Ok(built)
+    })
 }
 
 struct Builder<'a> {
@@ -223,9 +229,12 @@ impl Builder<'_> {
         let dim = shape.dim as usize;
         let mut vectors = Vectors::with_capacity(dim, origins.len());
         let mut raw = vec![0.0; dim];
-        for origin in origins {
-            self.source(origin).vector(origin.row, field, &mut raw)?;
-            push_prepared(&mut vectors, shape.metric.metric(), &raw);
+        for chunk in origins.chunks(ROWS_PER_CHECK) {
+            self.job.stop.check()?;
+            for origin in chunk {
+                self.source(origin).vector(origin.row, field, &mut raw)?;
+                push_prepared(&mut vectors, shape.metric.metric(), &raw);
+            }
         }
         Ok(vectors)
     }
@@ -265,12 +274,15 @@ impl Builder<'_> {
         let mut end = 0_u64;
         let mut payload = Vec::new();
         writer.begin(sections::PAYLOAD, REQUIRED)?;
-        for origin in origins {
-            payload.clear();
-            self.source(origin).payload(origin.row, &mut payload)?;
-            writer.write(&payload)?;
-            end += payload.len() as u64;
-            ends.push(end);
+        for chunk in origins.chunks(ROWS_PER_CHECK) {
+            self.job.stop.check()?;
+            for origin in chunk {
+                payload.clear();
+                self.source(origin).payload(origin.row, &mut payload)?;
+                writer.write(&payload)?;
+                end += payload.len() as u64;
+                ends.push(end);
+            }
         }
         writer.end()?;
         if end == 0 {

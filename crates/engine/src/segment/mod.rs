@@ -29,7 +29,8 @@ pub(crate) use open::{deletions_path, open, segment_path, write_deletions};
 
 use key_index::KeyIndex;
 
-/// A segment that is open for reading. Once it is doomed, its file goes with its last reader.
+/// A segment that is open for reading. Once it is doomed, its file goes with its last reader;
+/// a [`Snapshot`](crate::Snapshot) sees to it that this happens on no thread that searches.
 pub(crate) struct Segment {
     pub id: Ulid,
     pub entry: SegmentEntry,
@@ -215,6 +216,11 @@ impl Segment {
         self.doomed.store(true, Ordering::Release);
     }
 
+    /// Whether its file goes with it.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
     /// Compares every checksum of the file.
     pub fn verify(&self) -> Result<()> {
         Ok(self.reader.verify_all()?)
@@ -253,7 +259,7 @@ impl Memory {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        if self.doomed.load(Ordering::Acquire) {
+        if self.is_doomed() {
             // Should the removal fail, the file is an orphan that the next open removes.
             let _ = self.env.disk.remove_file(&self.path);
             let _ = self.env.faults.hit(KillPoint::K25SegmentUnlinked);

@@ -124,8 +124,10 @@ pub(crate) fn write_deletions(
     let bytes = segment.tombstones.to_bytes(lsn);
     let path = deletions_path(dir, segment.id, lsn);
     // A publication that failed may have left a file of this name that no manifest lists.
-    if env.disk.entry(&path)?.is_some() {
-        env.disk.remove_file(&path)?;
+    let left = env.disk.entry(&path);
+    if left.map_err(StorageError::io("entry", &path))?.is_some() {
+        let removed = env.disk.remove_file(&path);
+        removed.map_err(StorageError::io("remove_file", &path))?;
     }
     let mut writer = SegmentWriter::create(env, &path, segment.id.0, collection)?;
     writer.begin(sections::DELETIONS, REQUIRED)?;

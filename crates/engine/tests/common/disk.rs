@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use cairn_env::{
     Access, Clock, DirEntry, DirLock, Disk, DiskFile, EntryKind, Env, MemoryDisk, OsClock,
@@ -29,6 +32,8 @@ pub struct Watch {
     pub wal_sync_us: AtomicU64,
     /// Microseconds each sync of a segment file takes.
     pub segment_sync_us: AtomicU64,
+    /// Names of the threads that removed a segment file.
+    pub segment_removers: Mutex<Vec<String>>,
 }
 
 impl WatchedDisk {
@@ -74,8 +79,12 @@ impl WatchedFile {
     }
 
     fn is_segment(&self) -> bool {
-        self.path.extension().is_some_and(|e| e == "seg")
+        is_segment(&self.path)
     }
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "seg")
 }
 
 impl fmt::Debug for WatchedFile {
@@ -141,6 +150,10 @@ impl Disk for WatchedDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if is_segment(path) {
+            let remover = thread::current().name().unwrap_or_default().to_owned();
+            self.watch.segment_removers.lock().push(remover);
+        }
         self.inner.remove_file(path)
     }
 

@@ -39,7 +39,7 @@ impl Threads for HeldThreads {
     fn spawn(&self, lane: Lane, task: Task) {
         match lane {
             Lane::Background => self.waiting.lock().unwrap().push_back(task),
-            Lane::Commit | Lane::Foreground => task(),
+            _ => task(),
         }
     }
 

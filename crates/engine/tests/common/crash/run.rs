@@ -457,7 +457,10 @@ impl Run {
         let opened = Database::open(env, Path::new(DIR), options(self.seed));
         if let Some(database) = self.noted(opened) {
             self.database = database;
-            let whole = self.database.collections();
+            let whole = self.database.collections().and_then(|listed| {
+                let mut errors = listed.into_iter().filter_map(|it| it.error);
+                errors.next().map_or(Ok(()), Err)
+            });
             self.closed = self.noted(whole).is_none();
             self.compare();
         }

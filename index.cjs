@@ -1,3 +1,10 @@
 // `require('cairndb')` gives the very module that `import` gives: one instance, whichever way it is loaded.
-// Node 20.0 to 20.18 cannot require an ES module and says so; there `await import('cairndb')` is the way in.
-module.exports = require('./dist/index.js')
+try {
+  module.exports = require('./dist/index.js')
+} catch (error) {
+  if (error.code !== 'ERR_REQUIRE_ESM') throw error
+  const message =
+    `Node ${process.version} cannot require('cairndb'), which is an ES module: ` +
+    "use await import('cairndb') instead, or Node 20.19, 22.12 or newer"
+  throw Object.assign(new Error(message, { cause: error }), { code: error.code })
+}

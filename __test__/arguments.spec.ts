@@ -136,6 +136,11 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
     { mode: 'upsert', chunkRows: 5, durability: 'os', onProgress: undefined, signal: undefined },
   ],
   [
+    'options of an ingest of updates',
+    ({ docs }, given) => docs.ingest([row], given),
+    { mode: 'update', fieldsMode: 'merge', missing: 'skip' },
+  ],
+  [
     'a search',
     ({ docs }, given) => docs.search(given),
     {

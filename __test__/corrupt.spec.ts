@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { basename, extname, join, relative } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
-import { CairnError, open, type Collection, type Database } from '#ts/index.js'
+import { CairnError, open, type Collection, type CollectionInfo, type Database } from '#ts/index.js'
 import { temporaryDirectory } from './helpers/home.js'
 import { randomMatrix } from './helpers/random.js'
 
@@ -192,3 +192,46 @@ for (const [title, mutate] of mutations) {
     }
   })
 }
+
+test.serial(
+  'a damaged collection is listed with its error and keeps no other from anything',
+  async (t) => {
+    const directory = join(temporaryDirectory(t), 'data')
+    const before = await open(directory)
+    for (const name of ['damaged', 'whole']) {
+      await fill(await before.collection(name, schema), 0, 100)
+    }
+    await before.compact()
+    await before.close()
+    const manifests = join(directory, 'collections', '0000000000000001', 'manifest')
+    for (const name of readdirSync(manifests)) flip(0.5)(join(manifests, name))
+
+    const db = await open(directory)
+    const listed = await db.listCollections()
+    t.deepEqual(
+      listed.map(({ name, count, error }) => [name, count, error?.code]),
+      [
+        ['damaged', 0, 'ERR_CORRUPT'],
+        ['whole', 100, undefined],
+      ],
+    )
+    const [damaged, whole] = listed as [CollectionInfo, CollectionInfo]
+    t.true(damaged.error instanceof CairnError)
+    t.true(String(damaged.error?.details['file']).startsWith(manifests))
+    t.deepEqual(damaged.schema, whole.schema)
+    t.false('error' in whole)
+
+    const docs = await db.openCollection<typeof schema>('whole')
+    await fill(docs, 100, 200)
+    const { collections } = await db.stats()
+    t.is(collections['whole']?.count, 200)
+    t.is(collections['damaged']?.count, 0)
+    t.regex(String(collections['damaged']?.lastBackgroundError), /manifest/)
+    await t.throwsAsync(db.compact(), { instanceOf: CairnError, code: 'ERR_CORRUPT' })
+    t.like(await docs.stats(), { memtableRows: 0, segments: { length: 1 } })
+    t.is((await contents(docs)).size, 200)
+    t.is((await docs.search({ vector: randomMatrix(1, dim, 7), k: 1 }))[0]?.key, 'k7')
+    await t.throwsAsync(db.openCollection('damaged'), { code: 'ERR_CORRUPT' })
+    await db.close()
+  },
+)

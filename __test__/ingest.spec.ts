@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events'
+import process from 'node:process'
 import test from 'ava'
 import { fails } from './helpers/expect.js'
 import { openFor } from './helpers/home.js'
@@ -66,6 +68,22 @@ test('the mode may be add or update', async (t) => {
   const changed = await docs.ingest([{ key: 'k3', fields: { n: 33 } }], { mode: 'update' })
   t.is(changed.updated, 1)
   t.is((await docs.get('k3'))?.fields.n, 33)
+})
+
+test('an update may replace fields and skip what is not there', async (t) => {
+  const docs = await docsFor(t)
+  await docs.upsert({ ...rowAt(3), fields: { n: 3, other: 'x' } })
+  const updates = [
+    { key: 'k3', fields: { n: 33 } },
+    { key: 'gone', fields: { n: 0 } },
+  ]
+  await fails(t, () => docs.ingest(updates, { mode: 'update' }), 'ERR_NOT_FOUND', { row: 1 })
+  const merged = await docs.ingest(updates, { mode: 'update', missing: 'skip' })
+  t.deepEqual([merged.updated, merged.skipped], [1, 1])
+  t.deepEqual((await docs.get('k3'))?.fields as unknown, { n: 33, other: 'x' })
+  await docs.ingest(updates, { mode: 'update', missing: 'skip', fieldsMode: 'replace' })
+  t.deepEqual((await docs.get('k3'))?.fields as unknown, { n: 33 })
+  t.is(await docs.count(), 1)
 })
 
 test('a bad row names its place in the stream; chunks before it stay', async (t) => {
@@ -151,6 +169,121 @@ test('a signal ends an ingest, and the source with it', async (t) => {
   t.is(error?.cause, 'enough')
   t.true(ended)
   t.true((await docs.count()) >= 30)
+})
+
+const silence = new Promise<never>(() => undefined)
+
+/** Rows, and then neither more of them nor an end. */
+async function* thenSilence(count: number): AsyncGenerator<ReturnType<typeof rowAt>> {
+  yield* rows(count)
+  yield silence
+}
+
+test('a signal ends an ingest whose source is silent', async (t) => {
+  const docs = await docsFor(t)
+  const abort = new AbortController()
+  const ingest = docs.ingest(thenSilence(25), {
+    chunkRows: 10,
+    signal: abort.signal,
+    onProgress: ({ chunks }) => {
+      if (chunks === 2) setTimeout(() => abort.abort('enough'), 20)
+    },
+  })
+  const error = await fails(t, () => ingest, 'ERR_ABORTED')
+  t.is(error?.cause, 'enough')
+  t.is(await docs.count(), 20)
+  t.is(getEventListeners(abort.signal, 'abort').length, 0)
+})
+
+test('closing the database ends an ingest whose source is silent', async (t) => {
+  const db = await openFor(t)
+  const docs = await db.collection('docs', schema)
+  const ingest = docs.ingest(thenSilence(25), { chunkRows: 10 })
+  const closed = new Promise<void>((resolve) => {
+    setTimeout(() => resolve(db.close()), 50)
+  })
+  await fails(t, () => ingest, 'ERR_CLOSED')
+  await closed
+})
+
+test('a source may close the database and wait for that', async (t) => {
+  const db = await openFor(t)
+  const docs = await db.collection('docs', schema)
+  async function* source(): AsyncGenerator<ReturnType<typeof rowAt>> {
+    yield rowAt(0)
+    await db.close()
+    yield rowAt(1)
+  }
+  await fails(t, () => docs.ingest(source()), 'ERR_CLOSED')
+})
+
+test('many ingests at once are no cause for a warning', async (t) => {
+  const docs = await docsFor(t)
+  const warnings: Error[] = []
+  const note = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', note)
+  await Promise.all(Array.from({ length: 30 }, () => docs.ingest(rows(20), { chunkRows: 5 })))
+  await new Promise(setImmediate)
+  process.off('warning', note)
+  t.deepEqual(warnings, [])
+})
+
+test('a silent source is told to end, and nobody waits until it has', async (t) => {
+  const docs = await docsFor(t)
+  const abort = new AbortController()
+  let returned = 0
+  const source = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => silence,
+      return: () => {
+        returned += 1
+        return silence
+      },
+    }),
+  }
+  const ingest = docs.ingest(source, { signal: abort.signal })
+  setTimeout(() => abort.abort(), 20)
+  await fails(t, () => ingest, 'ERR_ABORTED')
+  t.is(returned, 1)
+})
+
+test('closing does not wait for a source that will not end', async (t) => {
+  const db = await openFor(t)
+  const docs = await db.collection('docs', schema)
+  let asked = (): void => undefined
+  const isAsked = new Promise<void>((resolve) => {
+    asked = resolve
+  })
+  const source = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => ({ done: false, value: { ...rowAt(0), vector: [1] } }),
+      return: () => {
+        asked()
+        return silence
+      },
+    }),
+  }
+  const ingest = docs.ingest(source, { chunkRows: 1 })
+  const failure = fails(t, () => ingest, 'ERR_DIM_MISMATCH')
+  await isAsked
+  await db.close()
+  await failure
+})
+
+test("a source that fails after it was left is nobody's concern", async (t) => {
+  const docs = await docsFor(t)
+  const abort = new AbortController()
+  let fail = (): void => undefined
+  const next = new Promise<never>((_, reject) => {
+    fail = () => reject(new Error('late'))
+  })
+  const source = { [Symbol.asyncIterator]: () => ({ next: () => next }) }
+  const ingest = docs.ingest(source, { signal: abort.signal })
+  abort.abort()
+  await fails(t, () => ingest, 'ERR_ABORTED')
+  // Were it not caught, the run would fail.
+  fail()
+  t.is(await docs.count(), 0)
 })
 
 test('closing the database ends an ingest after the chunks under way', async (t) => {

@@ -1,6 +1,8 @@
 // What `searchSync` costs beside the search itself.
 import test from 'ava'
 import { loadBinding } from '#ts/native/loader.js'
+import { Lifetime } from '#ts/internal/lifetime.js'
+import { Writes } from '#ts/native/writes.js'
 import { open, type SearchQuery } from '#ts/index.js'
 import { randomMatrix } from './helpers/random.js'
 
@@ -50,7 +52,8 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
   async function nativeCollection(name: string) {
     // A second handle on an equal collection, straight from the addon.
     const { BindingDatabase } = loadBinding()
-    const raw = await BindingDatabase.open(null, {
+    const writes = new Writes(new Lifetime())
+    const options = {
       durability: 'sync',
       memoryBudget: 1e8,
       memtableBytes: 1e7,
@@ -58,7 +61,8 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       threads: 1,
       host: 'test',
       pid: 1,
-    })
+    }
+    const raw = await BindingDatabase.open(null, options, writes.settle)
     if ('code' in raw) throw new Error(raw.message)
     const made = await raw.createCollection(name, {
       key: 'string',
@@ -69,18 +73,15 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
     if ('code' in made) throw new Error(made.message)
     const bytes = Buffer.from(keys.join(''))
     const ends = Uint32Array.from(keys, (_, at) => (at + 1) * (bytes.length / k))
-    await made.write(
-      'upsert',
-      bytes,
-      ends,
-      [randomMatrix(k, dim, 1)],
-      [null],
-      null,
-      null,
-      null,
-      null,
-      null,
+    const rows = [randomMatrix(k, dim, 1)]
+    await writes.begin(
+      (id) => {
+        made.write(id, 'upsert', bytes, ends, rows, [null], null, null, null, null, null)
+        made.start()
+      },
+      (error) => error,
     )
+    writes.end()
     return made
   }
 })

@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events'
 import test from 'ava'
-import { underSignal } from '#ts/signal.js'
+import { listen, underSignal } from '#ts/signal.js'
+import { ended, startUnder } from './helpers/child.js'
 import { fails } from './helpers/expect.js'
 import { openFor } from './helpers/home.js'
 import { randomMatrix } from './helpers/random.js'
@@ -47,6 +48,52 @@ test.serial('a call that ends in time leaves no listener', async (t) => {
   const { signal } = new AbortController()
   t.is(await underSignal(fake, signal, async () => 5), 5)
   t.is(getEventListeners(signal, 'abort').length, 0)
+})
+
+test.serial(
+  'calls under one signal share a listener, which goes with the last of them',
+  async (t) => {
+    const abort = new AbortController()
+    const { signal } = abort
+    const tickets: FakeTicket[] = []
+    const ends: (() => void)[] = []
+    const calls = Array.from({ length: 20 }, () =>
+      underSignal(fake, signal, (ticket) => {
+        tickets.push(ticket as FakeTicket)
+        return new Promise<number>((resolve) => ends.push(() => resolve(1)))
+      }),
+    )
+    t.is(getEventListeners(signal, 'abort').length, 1)
+    ends[0]?.()
+    await calls[0]
+    t.is(getEventListeners(signal, 'abort').length, 1)
+    abort.abort()
+    t.deepEqual(
+      tickets.map(({ cancelled }) => cancelled),
+      tickets.map((_, at) => at > 0),
+    )
+    for (const end of ends) end()
+    await Promise.all(calls)
+    t.is(getEventListeners(signal, 'abort').length, 0)
+  },
+)
+
+test('what was taken back once stays so, and takes nothing else back', (t) => {
+  const abort = new AbortController()
+  const called: string[] = []
+  const unlisten = listen(abort.signal, () => called.push('first'))
+  unlisten()
+  listen(abort.signal, () => called.push('second'))
+  unlisten()
+  listen(abort.signal, () => called.push('third'))
+  t.is(getEventListeners(abort.signal, 'abort').length, 1)
+  abort.abort()
+  t.deepEqual(called, ['second', 'third'])
+})
+
+test('fifty calls at once under one signal make Node warn of nothing', async (t) => {
+  const end = await ended(startUnder(['--trace-warnings'], 'signals'))
+  t.like(end, { code: 0, stdout: 'done', stderr: '' })
 })
 
 test.serial('a signal that has fired makes no call', async (t) => {

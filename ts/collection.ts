@@ -1,12 +1,15 @@
 // A collection: checks, one call into the addon, and its answer in public types.
+import process from 'node:process'
 import { notYet, oneOf, optionsOf, wholeNumber } from './check.js'
 import { CairnError, toCairnError, withDetails } from './errors.js'
+import type { IdleCommits } from './idle-commit.js'
 import type { Key } from './infer.js'
 import { ingest, type WriteChunk } from './ingest.js'
 import type { Lifetime } from './internal/lifetime.js'
 import { runJob } from './job.js'
-import type { Binding, BindingCollection } from './native/binding.js'
+import type { Binding, BindingCollection, BindingTicket } from './native/binding.js'
 import { Block, unwrap, type HitObject, type RowObject } from './native/from-native.js'
+import type { Writes } from './native/writes.js'
 import { durabilities } from './options.js'
 import type { Selection } from './infer.js'
 import { fromShape, type Schema, type SchemaShape, type StoredSchema } from './schema.js'
@@ -16,6 +19,7 @@ import { checkSignal, throwIfAborted, underSignal } from './signal.js'
 import { fromNativeStats, type CollectionStats } from './stats.js'
 import type {
   CompactOptions,
+  Durability,
   Hit,
   IngestOptions,
   Keys,
@@ -34,7 +38,7 @@ import type {
   WriteOptions,
   WriteResult,
 } from './types.js'
-import { BatchEncoder, ifVersion, type WriteKind } from './write.js'
+import { BatchEncoder, ifVersion, spellUpdate, type NativeBatch, type WriteKind } from './write.js'
 
 /**
  * Records of one structure, each with a unique key.
@@ -43,7 +47,7 @@ import { BatchEncoder, ifVersion, type WriteKind } from './write.js'
  * Every call may fail with `ERR_CLOSED`.
  */
 export interface Collection<S extends Schema = Schema> {
-  /** Its name. */
+  /** Its name now: `renameCollection` changes it in every handle. */
   readonly name: string
   /** Its structure, defaults filled in. */
   readonly schema: StoredSchema
@@ -77,7 +81,8 @@ export interface Collection<S extends Schema = Schema> {
 
   /**
    * Writes a stream of rows, arrays of rows, or columns, in atomic chunks, reading no further
-   * ahead than four of them. Chunks acknowledged before a failure stay.
+   * ahead than four of them. Chunks acknowledged before a failure stay. Closing the database ends
+   * it with `ERR_CLOSED`.
    *
    * @param source - An (async) iterable; an array of rows will do.
    */
@@ -149,8 +154,13 @@ export interface Collection<S extends Schema = Schema> {
 export interface CollectionContext {
   readonly binding: Binding
   readonly lifetime: Lifetime
+  readonly writes: Writes
   /** Fires when the database begins to close. */
   readonly ending: AbortSignal
+  /** Of writes that do not say. */
+  readonly durability: Durability
+  /** Told of writes that were not synced; nobody where there is nothing to sync. */
+  readonly idleCommits: IdleCommits | undefined
 }
 
 const writeNames = new Set(['if', 'durability', 'signal', 'idempotencyKey'])
@@ -163,7 +173,6 @@ const syncBytes = 16 * 1024
 
 /** A collection of an embedded database. */
 export class EmbeddedCollection implements Collection {
-  readonly name: string
   readonly schema: StoredSchema
   readonly #native: BindingCollection
   readonly #context: CollectionContext
@@ -171,6 +180,7 @@ export class EmbeddedCollection implements Collection {
   readonly #encoder: BatchEncoder
   readonly #layout: { readonly names: readonly string[] }
   #syncBlock: Block | undefined
+  #starting = false
 
   constructor(native: BindingCollection, context: CollectionContext) {
     this.#native = native
@@ -178,8 +188,11 @@ export class EmbeddedCollection implements Collection {
     this.#shape = native.schema
     this.#encoder = new BatchEncoder(this.#shape)
     this.#layout = { names: this.#shape.vectors.map(({ name }) => name) }
-    this.name = native.name
     this.schema = fromShape(this.#shape)
+  }
+
+  get name(): string {
+    return this.#native.name
   }
 
   add(rows: Rows, options?: WriteOptions): Promise<WriteResult> {
@@ -194,32 +207,14 @@ export class EmbeddedCollection implements Collection {
     const { fieldsMode, missing, ...rest } = checked(() =>
       optionsOf<UpdateOptions>(options, updateNames, 'update options'),
     )
-    const replace =
-      fieldsMode !== undefined &&
-      oneOf(fieldsMode, ['merge', 'replace'], 'fieldsMode') === 'replace'
-    const skip = missing !== undefined && oneOf(missing, ['fail', 'skip'], 'missing') === 'skip'
-    const spelling = `update${replace ? ' replace' : ''}${skip ? ' skip' : ''}`
-    return this.#write('update', spelling, rows, rest)
+    return this.#write('update', spellUpdate({ fieldsMode, missing }), rows, rest)
   }
 
   delete(keys: string | bigint | Keys, options?: WriteOptions): Promise<WriteResult> {
-    return this.#run(() => {
-      const { condition, durability, signal } = writeOptions(options)
-      return this.#encoder.encodeKeys(keys, (column, ends) =>
-        underSignal(this.#context.binding, signal, (ticket) =>
-          this.#native.write(
-            'delete',
-            column,
-            ends,
-            [],
-            [],
-            null,
-            null,
-            condition,
-            durability,
-            ticket,
-          ),
-        ),
+    return this.#begin(() => {
+      const wishes = writeOptions(options)
+      return this.#encoder.encodeKeys(keys, (column, keyEnds) =>
+        this.#submit('delete', { ...nothingBut, keys: column, keyEnds }, wishes),
       )
     })
   }
@@ -228,10 +223,10 @@ export class EmbeddedCollection implements Collection {
     source: AsyncIterable<Rows | Updates> | Iterable<Rows | Updates>,
     options?: IngestOptions,
   ): Promise<WriteResult> {
-    const write: WriteChunk = (mode, rows, rest) => this.#write(mode, mode, rows, rest)
+    const write: WriteChunk = (...chunk) => this.#write(...chunk)
     // What the source itself throws goes to the caller as it is.
     return this.#run(
-      () => ingest(source, options, write),
+      () => ingest(source, options, write, this.#context.ending),
       (error) => error,
     )
   }
@@ -382,25 +377,67 @@ export class EmbeddedCollection implements Collection {
     rows: unknown,
     options: WriteOptions | undefined,
   ): Promise<WriteResult> {
-    return this.#run(() => {
-      const { condition, durability, signal } = writeOptions(options)
-      return this.#encoder.encode(kind, rows, (batch) =>
-        underSignal(this.#context.binding, signal, (ticket) =>
-          this.#native.write(
-            spelling,
-            batch.keys,
-            batch.keyEnds,
-            batch.vectors,
-            batch.present,
-            batch.payload,
-            batch.payloadEnds,
-            condition,
-            durability,
-            ticket,
-          ),
-        ),
-      )
+    return this.#begin(() => {
+      const wishes = writeOptions(options)
+      return this.#encoder.encode(kind, rows, (batch) => this.#submit(spelling, batch, wishes))
     })
+  }
+
+  /** A write, with no promise of its own: they cost as much as it does. */
+  #begin(write: () => Promise<WriteResult>): Promise<WriteResult> {
+    try {
+      this.#refuseClosed()
+      return write()
+    } catch (error) {
+      return Promise.reject(this.#ours(error, toCairnError))
+    }
+  }
+
+  #submit(
+    spelling: string,
+    batch: NativeBatch,
+    { condition, durability, signal }: WriteWishes,
+  ): Promise<WriteResult> {
+    const begin = (ticket: BindingTicket | null): Promise<WriteResult> =>
+      this.#context.writes.begin((id) => {
+        const isHeld = this.#native.write(
+          id,
+          spelling,
+          batch.keys,
+          batch.keyEnds,
+          batch.vectors,
+          batch.present,
+          batch.payload,
+          batch.payloadEnds,
+          condition,
+          durability,
+          ticket,
+        )
+        if (isHeld) this.#startSoon()
+      }, this.#withKey)
+    const written =
+      signal === undefined ? begin(null) : underSignal(this.#context.binding, signal, begin)
+    const isSynced = (durability ?? this.#context.durability) === 'sync'
+    return isSynced ? written : this.#noteUnsynced(written)
+  }
+
+  /** Once all that runs now has had its turn: what it writes is synced together. */
+  #startSoon(): void {
+    if (this.#starting) return
+    this.#starting = true
+    process.nextTick(this.#start)
+  }
+
+  readonly #start = (): void => {
+    this.#starting = false
+    this.#native.start()
+  }
+
+  async #noteUnsynced(written: Promise<WriteResult>): Promise<WriteResult> {
+    const result = await written
+    const changed = result.inserted + result.updated + result.deleted
+    if (changed > 0) this.#context.idleCommits?.note(this.#native)
+    return result
   }
 
   /**
@@ -431,7 +468,7 @@ export class EmbeddedCollection implements Collection {
   }
 
   /** The addon shows keys as numbers or text; here they get the type they have. */
-  #withKey(error: CairnError): CairnError {
+  readonly #withKey = (error: CairnError): CairnError => {
     const { key } = error.details
     if (this.#shape.key !== 'u64' || !/^\d+$/.test(String(key))) return error
     return withDetails(error, {}, { key: BigInt(String(key)) })
@@ -446,11 +483,16 @@ function isMany(keys: unknown): boolean {
   return typeof keys === 'object' && keys !== null
 }
 
-function writeOptions(options: WriteOptions | undefined): {
-  condition: bigint | null
-  durability: string | null
-  signal: AbortSignal | undefined
-} {
+/** A batch of keys alone. */
+const nothingBut = { vectors: [], present: [], payload: null, payloadEnds: null }
+
+interface WriteWishes {
+  readonly condition: bigint | null
+  readonly durability: Durability | null
+  readonly signal: AbortSignal | undefined
+}
+
+function writeOptions(options: WriteOptions | undefined): WriteWishes {
   const given = optionsOf<WriteOptions & { idempotencyKey?: unknown }>(
     options,
     writeNames,

@@ -4,16 +4,23 @@ import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
 import { wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
-import { CairnError, isCairnError, toCairnError } from './errors.js'
+import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
+import { IdleCommits } from './idle-commit.js'
 import { Lifetime } from './internal/lifetime.js'
 import { runJob } from './job.js'
-import type { Binding, BindingCollection, BindingDatabase } from './native/binding.js'
-import { unwrap } from './native/from-native.js'
+import type {
+  Binding,
+  BindingCollection,
+  BindingCollectionInfo,
+  BindingDatabase,
+} from './native/binding.js'
+import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
+import { Writes } from './native/writes.js'
 import { pathOf, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
-import type { CompactOptions } from './types.js'
+import type { CompactOptions, Durability } from './types.js'
 import { warnAbout } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
@@ -56,19 +63,24 @@ export interface Database extends AsyncDisposable {
   dropCollection(name: string): Promise<void>
 
   /**
-   * Gives a collection another name. Handles that are open go on working.
+   * Gives a collection another name. Handles that are open go on working and have the new name.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`.
    */
   renameCollection(from: string, to: string): Promise<void>
 
-  /** All collections, by name. */
+  /** All collections, by name, also those that are damaged. */
   listCollections(): Promise<CollectionInfo[]>
 
   /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
   commit(): Promise<bigint>
 
-  /** Resolves when every collection is flushed, indexed and merged. It happens by itself, too. */
+  /**
+   * Resolves when every collection is flushed, indexed and merged. It happens by itself, too.
+   *
+   * @throws {CairnError} The first error of a collection, `ERR_CORRUPT` of a damaged one among them;
+   * the others are compacted all the same.
+   */
   compact(options?: CompactOptions): Promise<void>
 
   /** Figures. */
@@ -85,8 +97,10 @@ export interface Database extends AsyncDisposable {
 export interface CollectionInfo {
   readonly name: string
   readonly schema: StoredSchema
-  /** Live records. */
+  /** Live records; 0 when it is damaged. */
   readonly count: number
+  /** What `openCollection` rejects with; only there when it is damaged. */
+  readonly error?: CairnError
 }
 
 /** Waiting for a lock, it is asked for this often. */
@@ -121,9 +135,23 @@ export async function openWith(
     throw toCairnError(error)
   }
   const binding = load()
-  const native = await openNative(binding, path, settings)
+  const lifetime = new Lifetime()
+  const writes = new Writes(lifetime)
+  let native: BindingDatabase
+  try {
+    native = await openNative(binding, path, settings, writes)
+  } catch (error) {
+    writes.end()
+    throw error
+  }
   if (path !== null) void warnAbout(path, settings.onWarning)
-  return new EmbeddedDatabase(binding, native)
+  return new EmbeddedDatabase(
+    binding,
+    native,
+    { lifetime, writes },
+    settings.durability,
+    path !== null,
+  )
 }
 
 /** The directory that `target` names; null for none. */
@@ -147,18 +175,26 @@ async function openNative(
   binding: Binding,
   path: string | null,
   settings: ResolvedOptions,
+  writes: Writes,
 ): Promise<BindingDatabase> {
   const { lockTimeoutMs, onWarning: _, ...native } = settings
   const until = performance.now() + lockTimeoutMs
   for (;;) {
     try {
-      return unwrap(await binding.BindingDatabase.open(path, native))
+      return unwrap(await binding.BindingDatabase.open(path, native, writes.settle))
     } catch (error) {
       const left = until - performance.now()
-      if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw error
+      if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw named(error, path, native.walDir)
       await delay(Math.min(left, lockPollMs))
     }
   }
+}
+
+/** An error that names no file gets the directories that were to be opened. */
+function named(error: unknown, directory: string | null, walDir: string | undefined): unknown {
+  if (directory === null || !(error instanceof CairnError)) return error
+  if (error.details['file'] !== undefined || error.details['path'] !== undefined) return error
+  return withDetails(error, {}, { directory, ...(walDir === undefined ? {} : { walDir }) })
 }
 
 class EmbeddedDatabase implements Database {
@@ -166,9 +202,22 @@ class EmbeddedDatabase implements Database {
   readonly #context: CollectionContext
   readonly #ending = new AbortController()
 
-  constructor(binding: Binding, native: BindingDatabase) {
+  constructor(
+    binding: Binding,
+    native: BindingDatabase,
+    { lifetime, writes }: { lifetime: Lifetime; writes: Writes },
+    durability: Durability,
+    hasDirectory: boolean,
+  ) {
     this.#native = native
-    this.#context = { binding, lifetime: new Lifetime(), ending: this.#ending.signal }
+    this.#context = {
+      binding,
+      lifetime,
+      writes,
+      ending: this.#ending.signal,
+      durability,
+      idleCommits: hasDirectory ? new IdleCommits(lifetime) : undefined,
+    }
   }
 
   collection<S extends Schema>(name: string, schema?: S): Promise<Collection<S>> {
@@ -198,7 +247,7 @@ class EmbeddedDatabase implements Database {
   listCollections(): Promise<CollectionInfo[]> {
     return this.#run(async () => {
       const infos = unwrap(await this.#native.listCollections())
-      return infos.map(({ name, schema, count }) => ({ name, schema: fromShape(schema), count }))
+      return infos.map(fromNativeInfo)
     })
   }
 
@@ -218,7 +267,12 @@ class EmbeddedDatabase implements Database {
   }
 
   close(): Promise<void> {
-    const closed = this.#context.lifetime.close(async () => unwrap(await this.#native.close()))
+    const { lifetime, idleCommits, writes } = this.#context
+    const closed = lifetime.close(async () => {
+      writes.end()
+      unwrap(await this.#native.close())
+    })
+    idleCommits?.stop()
     this.#ending.abort()
     return closed
   }
@@ -245,6 +299,11 @@ class EmbeddedDatabase implements Database {
       throw toCairnError(error)
     }
   }
+}
+
+function fromNativeInfo({ name, schema, count, error }: BindingCollectionInfo): CollectionInfo {
+  const info = { name, schema: fromShape(schema), count }
+  return error ? { ...info, error: fromNativeError(error) } : info
 }
 
 /** Names are checked by the engine; here only that there is one. */

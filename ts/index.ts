@@ -2,10 +2,12 @@
 import { loadBinding } from './native/loader.js'
 
 export { open } from './database.js'
+export { documentFields, documentOf } from './document.js'
 export { CairnError, isCairnError } from './errors.js'
 export { version } from './version.js'
 export type { Collection } from './collection.js'
 export type { CollectionInfo, Database } from './database.js'
+export type { DocumentFields, DocumentMetadata, DocumentMetadataInput } from './document.js'
 export type { ErrorCode, ErrorDetails } from './errors.js'
 export type {
   Fields,

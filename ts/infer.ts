@@ -29,7 +29,7 @@ export type VectorName<S extends Schema> = Schema extends S
     ? 'vector'
     : Extract<keyof S['vectors'], string>
 
-/** Value of a field of that type. A whole number within 2^53 reads as number, beyond it as bigint. */
+/** Value of a field of that type; of `'int'` a number within 2^53 and a bigint beyond, however it was written. */
 export type FieldValue<T> = T extends `${infer Base extends BaseType}[]`
   ? BaseValue<Base>[]
   : T extends BaseType

@@ -5,37 +5,57 @@ import { callback, isObject, oneOf, optionsOf, wholeNumber, wrong } from './chec
 import { CairnError, toCairnError, withDetails } from './errors.js'
 import { limits } from './limits.js'
 import { durabilities } from './options.js'
-import { checkSignal, throwIfAborted } from './signal.js'
+import { Interrupt, checkSignal } from './signal.js'
 import type { IngestOptions, WriteOptions, WriteResult } from './types.js'
+import { spellUpdate, type WriteKind } from './write.js'
 
 /** Chunks written at the same time: one is synced while the next is encoded. */
 const chunksUnderWay = 4
 
-const optionNames = new Set(['mode', 'chunkRows', 'durability', 'onProgress', 'signal'])
+const updateNames = ['fieldsMode', 'missing'] as const
+const optionNames = new Set([
+  'mode',
+  'chunkRows',
+  'durability',
+  'onProgress',
+  'signal',
+  ...updateNames,
+])
 
 /** One chunk's write. */
-export type WriteChunk = (mode: Mode, rows: unknown, options: WriteOptions) => Promise<WriteResult>
-
-type Mode = 'add' | 'upsert' | 'update'
+export type WriteChunk = (
+  kind: WriteKind,
+  spelling: string,
+  rows: unknown,
+  options: WriteOptions,
+) => Promise<WriteResult>
 
 /**
  * Writes everything `source` gives, chunk by chunk, and reads no further ahead than four chunks.
  *
  * When it fails, chunks acknowledged before stay, the source is ended with `return()`, and the
  * error is the write's, with the row's place in the stream as `details.row`, or the source's own.
+ *
+ * When the caller's signal or `ending` fires it ends at once, also while the source is silent, and does
+ * not wait for what the source does about it.
+ *
+ * @param ending - Fires when the database begins to close.
  */
 export async function ingest(
   source: unknown,
   options: IngestOptions | undefined,
   write: WriteChunk,
+  ending: AbortSignal,
 ): Promise<WriteResult> {
-  const run = new Ingest(readOptions(options), write)
+  const settings = readOptions(options)
   const iterator = iteratorOf(source)
+  const interrupt = new Interrupt(settings.signal, ending)
+  const run = new Ingest(settings, write, interrupt)
   let ended = false
   try {
     for (;;) {
       run.check()
-      const item = await iterator.next()
+      const item = await interrupt.wait(iterator.next())
       if (item.done === true) break
       await run.take(item.value)
     }
@@ -43,13 +63,15 @@ export async function ingest(
     return await run.finish()
   } finally {
     await run.settle()
-    if (!ended) await endQuietly(iterator)
+    if (!ended) await endQuietly(iterator, interrupt)
+    interrupt.end()
   }
 }
 
 class Ingest {
   readonly #options: ReadOptions
   readonly #write: WriteChunk
+  readonly #interrupt: Interrupt
   readonly #total = { version: 0n, inserted: 0, updated: 0, deleted: 0, skipped: 0 }
   readonly #underWay = new Set<Promise<void>>()
   #pending: unknown[] = []
@@ -58,15 +80,17 @@ class Ingest {
   #doneRows = 0
   #doneChunks = 0
 
-  constructor(options: ReadOptions, write: WriteChunk) {
+  constructor(options: ReadOptions, write: WriteChunk, interrupt: Interrupt) {
     this.#options = options
     this.#write = write
+    this.#interrupt = interrupt
   }
 
   /** Throws when there is no point in going on. */
   check(): void {
     if (this.#failure !== undefined) throw this.#failure.error
-    throwIfAborted(this.#options.signal)
+    const { reason } = this.#interrupt
+    if (reason !== undefined) throw reason
   }
 
   /** Takes a row, an array of rows, or columns. */
@@ -115,10 +139,10 @@ class Ingest {
   }
 
   #begin(chunk: unknown, rows: number): void {
-    const { mode, durability, signal } = this.#options
+    const { kind, spelling, durability, signal } = this.#options
     const start = this.#sentRows
     this.#sentRows += rows
-    const done = this.#write(mode, chunk, { ...durability, signal }).then(
+    const done = this.#write(kind, spelling, chunk, { ...durability, signal }).then(
       (result) => this.#count(result, rows),
       (error: unknown) => this.#fail(atRow(error, start)),
     )
@@ -168,7 +192,8 @@ function atRow(error: unknown, start: number): unknown {
 }
 
 interface ReadOptions {
-  readonly mode: Mode
+  readonly kind: WriteKind
+  readonly spelling: string
   readonly chunkRows: number
   readonly onProgress: IngestOptions['onProgress']
   readonly signal: AbortSignal | undefined
@@ -179,8 +204,10 @@ function readOptions(options: IngestOptions | undefined): ReadOptions {
   try {
     const given = optionsOf<IngestOptions>(options, optionNames, 'ingest options')
     const { mode = 'upsert', chunkRows = 1000, durability } = given
+    const kind = oneOf(mode, ['add', 'upsert', 'update'], 'mode')
     return {
-      mode: oneOf(mode, ['add', 'upsert', 'update'], 'mode'),
+      kind,
+      spelling: spell(kind, given),
       chunkRows: wholeNumber(chunkRows, 'chunkRows', 1, limits.batchRowsMax),
       onProgress: callback(given.onProgress, 'onProgress'),
       signal: checkSignal(given.signal),
@@ -192,6 +219,15 @@ function readOptions(options: IngestOptions | undefined): ReadOptions {
   } catch (error) {
     throw toCairnError(error)
   }
+}
+
+/** The write as the addon spells it. */
+function spell(kind: WriteKind, given: Partial<IngestOptions>): string {
+  if (kind === 'update') return spellUpdate(given)
+  const foreign = updateNames.find((name) => given[name] !== undefined)
+  if (foreign !== undefined)
+    throw wrong(`${foreign} is for updates`, "mode 'update'", kind, foreign)
+  return kind
 }
 
 function iteratorOf(source: unknown): AnyIterator {
@@ -218,10 +254,16 @@ function isColumns(item: unknown): item is { keys: ArrayLike<unknown> } {
   return Array.isArray(item['keys']) || types.isBigUint64Array(item['keys'])
 }
 
-/** The source's own trouble with ending must not hide why it was ended. */
-async function endQuietly(iterator: AnyIterator): Promise<void> {
+/**
+ * Ends the source. Its own trouble with ending must not hide why it was ended, nor keep anyone waiting who
+ * has given up: then it gets one turn of the loop. A generator that is silent in the middle of `next()`
+ * cannot even begin to end.
+ */
+async function endQuietly(iterator: AnyIterator, interrupt: Interrupt): Promise<void> {
   try {
-    await iterator.return?.()
+    const ended = Promise.resolve(iterator.return?.())
+    if (interrupt.reason === undefined) await interrupt.wait(ended)
+    else await Promise.race([ended, yieldToLoop()])
   } catch {
     // The first error is the one that matters.
   }

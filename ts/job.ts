@@ -1,9 +1,9 @@
 // A long call with progress and a way to end it.
 import { callback, optionsOf } from './check.js'
-import { CairnError, isCairnError } from './errors.js'
+import { isCairnError } from './errors.js'
 import type { Answer, Binding, BindingTicket } from './native/binding.js'
 import { unwrap } from './native/from-native.js'
-import { aborted, checkSignal, throwIfAborted } from './signal.js'
+import { aborted, checkSignal, closedMeanwhile, listen, throwIfAborted } from './signal.js'
 import type { CompactOptions } from './types.js'
 
 /** How often progress is reported. */
@@ -41,7 +41,7 @@ export async function runJob(
       cancel()
     }
   }
-  for (const each of signals) each.addEventListener('abort', cancel, { once: true })
+  const unlisten = signals.map((each) => listen(each, cancel))
   const timer = setInterval(report, progressMs)
   try {
     unwrap(await call(ticket))
@@ -50,7 +50,7 @@ export async function runJob(
     if (failures.length === 0) throw reason(error, signal)
   } finally {
     clearInterval(timer)
-    for (const each of signals) each.removeEventListener('abort', cancel)
+    for (const leave of unlisten) leave()
   }
   // What the callback threw is the caller's own.
   if (failures.length > 0) throw failures[0]
@@ -60,5 +60,5 @@ export async function runJob(
 function reason(error: unknown, signal: AbortSignal | undefined): unknown {
   if (!isCairnError(error, 'ERR_ABORTED')) return error
   if (signal?.aborted === true) return aborted(signal)
-  return new CairnError('ERR_CLOSED', 'the database was closed meanwhile')
+  return closedMeanwhile()
 }

@@ -20,7 +20,10 @@ export interface CairnWarning {
 export interface OpenOptions {
   /** Default `'rw'`. `'ro'` is not available in this version. */
   readonly mode?: 'rw' | 'ro' | undefined
-  /** When writes are acknowledged. Default `'sync'`. */
+  /**
+   * When writes are acknowledged. Default `'sync'`. What was acknowledged with `'memory'` or `'os'` becomes
+   * durable by itself once its collection has rested for about a second, and by `commit()` and `close()`.
+   */
   readonly durability?: Durability | undefined
   /** How long to wait for another writer, in milliseconds, before `ERR_LOCKED`. Default 0. */
   readonly lockTimeoutMs?: number | undefined
@@ -32,7 +35,10 @@ export interface OpenOptions {
   readonly walDir?: string | undefined
   /** A flush begins long before a log has this size. Bytes from 1 MiB, default 512 MiB. */
   readonly walBytesMax?: number | undefined
-  /** Workers of the engine's own pool, which the process shares: the first open decides. Integer 1-1 024, default the cores. */
+  /**
+   * Workers of the engine's own pool. Integer 1-1 024, default the cores. The process has one pool: the first
+   * open decides, and what a later one asks for is ignored.
+   */
   readonly threads?: number | undefined
   /** Not available in this version. */
   readonly cacheDir?: string | undefined
@@ -48,7 +54,10 @@ export interface OpenOptions {
   readonly encryption?: undefined
   /** Not adjustable in this version: 1000. */
   readonly refreshMs?: number | undefined
-  /** Told of loose permissions, network file systems, little free space. Default `process.emitWarning`. */
+  /**
+   * Told of permissions looser than 700, network file systems, little free space. Default
+   * `process.emitWarning`. What it throws, or rejects with, is ignored: a warning fails nothing.
+   */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
 }
 

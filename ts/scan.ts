@@ -56,9 +56,14 @@ export class RecordScan implements Scan<RowObject> {
     return next
   }
 
-  async return(): Promise<IteratorResult<RowObject, undefined>> {
-    this.#end()
-    return { done: true, value: undefined }
+  /** Ends the scan behind the calls of `next()` that were made before: the addon reads a page to its end. */
+  return(): Promise<IteratorResult<RowObject, undefined>> {
+    const ended = this.#queue.then((): IteratorResult<RowObject, undefined> => {
+      this.#end()
+      return { done: true, value: undefined }
+    })
+    this.#queue = ended
+    return ended
   }
 
   async #next(): Promise<IteratorResult<RowObject, undefined>> {
@@ -131,6 +136,9 @@ export function keyOfCursor(cursor: unknown, keyType: 'string' | 'u64'): string 
   const [tag, text] = typeof cursor === 'string' ? [cursor[0], cursor.slice(1)] : [undefined, '']
   const key = Buffer.from(text, 'base64url').toString()
   if (tag === 's' && keyType === 'string' && cursorOf(key) === cursor) return key
-  if (tag === 'n' && keyType === 'u64' && /^\d{1,20}$/.test(key)) return BigInt(key)
+  if (tag === 'n' && keyType === 'u64' && /^\d{1,20}$/.test(key)) {
+    const number = BigInt(key)
+    if (BigInt.asUintN(64, number) === number && cursorOf(number) === cursor) return number
+  }
   throw wrong('after must be the cursor of an earlier scan', 'cursor', cursor, 'after')
 }

@@ -54,7 +54,7 @@ export interface HnswOptions {
   readonly mMax?: number | undefined
   /** Candidate list while building. Integer 1-10,000, default 200. More: better recall, slower to build. */
   readonly efConstruction?: number | undefined
-  /** Factor of the level law. Above 0, at most 4, default `1 / ln(m)`. */
+  /** Factor of the level law. 0-4, default `1 / ln(m)`. 0: a single layer. */
   readonly levelMult?: number | undefined
 }
 
@@ -67,7 +67,13 @@ export type QuantizeOptions =
     }
   | { readonly kind: 'rabitq'; readonly bits?: number | undefined }
 
-/** Type of one value. */
+/**
+ * Type of one value.
+ *
+ * `'int'` holds signed 64 bits, written as a number within 2^53 or a bigint, and has one form when it is
+ * read: a number within 2^53 and a bigint beyond, so that `5n` comes back as `5`. The same goes for whole
+ * numbers of `'json'` and of fields that are not declared; `'float'` takes and gives numbers only.
+ */
 export type BaseType =
   'keyword' | 'text' | 'int' | 'float' | 'bool' | 'date' | 'geo' | 'json' | 'bytes'
 
@@ -208,20 +214,25 @@ function indexShape(index: unknown, path: string): Pick<VectorShape, 'index' | '
     throw wrong('an index is a name or settings', indexKinds.join(' | '), index, path)
   refuseUnknown(index, hnswNames, path)
   oneOf(index['kind'], ['hnsw'], `${path}.kind`)
-  const whole = (name: string, min: number, max: number): number | undefined => {
+  const bounds = limits.hnsw
+  const whole = (name: Exclude<keyof typeof bounds, 'levelMult'>): number | undefined => {
     const value = index[name]
+    const { min, max } = bounds[name]
     return value === undefined ? undefined : wholeNumber(value, `${path}.${name}`, min, max)
   }
   const levelMult = index['levelMult']
+  const { min, max } = bounds.levelMult
   return {
     index: 'hnsw',
     hnsw: {
-      m: whole('m', 2, 128),
-      m0: whole('m0', 4, 512),
-      mMax: whole('mMax', 2, 128),
-      efConstruction: whole('efConstruction', 1, 10_000),
+      m: whole('m'),
+      m0: whole('m0'),
+      mMax: whole('mMax'),
+      efConstruction: whole('efConstruction'),
       levelMult:
-        levelMult === undefined ? undefined : numberWithin(levelMult, `${path}.levelMult`, 0, 4),
+        levelMult === undefined
+          ? undefined
+          : numberWithin(levelMult, `${path}.levelMult`, min, max),
     },
   }
 }

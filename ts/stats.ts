@@ -19,6 +19,8 @@ export interface CollectionStats {
   /** Memtables being flushed. */
   readonly frozenMemtables: number
   readonly walBytes: number
+  /** Syncs that made writes in the log durable, since the database was opened. */
+  readonly walSyncs: number
   readonly segments: readonly SegmentStats[]
   /** Of segment files: bytes of live records, and of records that are gone. */
   readonly liveBytes: number
@@ -26,7 +28,7 @@ export interface CollectionStats {
   readonly keyIndexBytes: number
   readonly vectorBytes: number
   readonly graphBytes: number
-  /** Why the last flush or merge failed, if it did. */
+  /** Why the last flush or merge failed, if it did; of a damaged collection, why it could not be opened. */
   readonly lastBackgroundError: string | null
   /** A sync failed: reads go on, writes need a reopen. */
   readonly poisoned: boolean

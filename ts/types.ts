@@ -13,7 +13,7 @@ import type { Schema } from './schema.js'
 
 /** When a write is acknowledged. Each survives what the ones before it do. */
 export type Durability =
-  /** In memory: survives nothing until the next flush or `commit()`. */
+  /** In memory: survives nothing until the next flush or `commit()`, or about a second without writes. */
   | 'memory'
   /** Handed to the kernel: survives the death of the process. */
   | 'os'
@@ -100,13 +100,17 @@ export interface WriteResult {
 export interface IngestOptions {
   /** Which write each chunk is. Default `'upsert'`. */
   readonly mode?: 'add' | 'upsert' | 'update' | undefined
+  /** With `mode: 'update'`: `'merge'` (default) or `'replace'` all fields. */
+  readonly fieldsMode?: UpdateOptions['fieldsMode']
+  /** With `mode: 'update'`: a key that is not there fails its chunk (`'fail'`, default) or is left out (`'skip'`). */
+  readonly missing?: UpdateOptions['missing']
   /** Rows of a chunk, which is one atomic batch. Integer 1-100 000, default 1 000. Column batches stay as they are. */
   readonly chunkRows?: number | undefined
   /** Instead of the database's setting. */
   readonly durability?: Durability | undefined
   /** Called after each acknowledged chunk. */
   readonly onProgress?: ((progress: IngestProgress) => void) | undefined
-  /** Ends the ingest with `ERR_ABORTED`; chunks acknowledged until then stay. */
+  /** Ends the ingest with `ERR_ABORTED`, also while the source is silent; chunks acknowledged until then stay. */
   readonly signal?: AbortSignal | undefined
 }
 

@@ -17,30 +17,49 @@ const networkFileSystems = new Map([
 /** Below this a flush may soon fail. */
 const freeBytesMin = 256 * 1024 * 1024
 
-/** Looks at an open database's directory. Whatever goes wrong here is no reason to fail. */
+/** What is asked of the operating system; a test may stand in for it. */
+export interface Ground {
+  readonly stat: (path: string) => Promise<{ readonly mode: number }>
+  readonly statfs: (
+    path: string,
+  ) => Promise<{ readonly type: number; readonly bavail: number; readonly bsize: number }>
+}
+
+/**
+ * Looks at an open database's directory.
+ *
+ * Never rejects: neither what goes wrong here nor what `warn` throws or rejects with is a reason to
+ * fail, and nobody waits for it.
+ */
 export async function warnAbout(
   directory: string,
   warn: (warning: CairnWarning) => void,
+  ground: Ground = { stat, statfs },
 ): Promise<void> {
-  const warnings = [...(await permissions(directory)), ...(await fileSystem(directory))]
-  for (const warning of warnings) warn(warning)
+  const warnings = [
+    ...(await permissions(directory, ground)),
+    ...(await fileSystem(directory, ground)),
+  ]
+  // An async function, so that what `warn` throws becomes a rejection as well.
+  const tell = async (warning: CairnWarning): Promise<void> => warn(warning)
+  for (const warning of warnings) tell(warning).catch(() => undefined)
 }
 
-async function permissions(directory: string): Promise<CairnWarning[]> {
+async function permissions(directory: string, { stat }: Ground): Promise<CairnWarning[]> {
   if (process.platform === 'win32') return []
   const found = await stat(directory).catch(() => undefined)
-  if (found === undefined || (found.mode & 0o022) === 0) return []
+  if (found === undefined || (found.mode & 0o077) === 0) return []
   const mode = (found.mode & 0o777).toString(8)
   return [
     {
       code: 'WARN_PERMISSIONS',
-      message: `others may write to ${directory}: its mode is ${mode}, 700 is safe`,
+      message: `${directory} is open to other users: its mode is ${mode}, 700 is safe`,
       details: { directory, mode },
     },
   ]
 }
 
-async function fileSystem(directory: string): Promise<CairnWarning[]> {
+async function fileSystem(directory: string, { statfs }: Ground): Promise<CairnWarning[]> {
   const found = await statfs(directory).catch(() => undefined)
   if (found === undefined) return []
   const warnings: CairnWarning[] = []

@@ -3,12 +3,21 @@
 // A row is read once and written straight into the batch's blocks: keys, one matrix for each vector
 // field, fields. Nothing is made for a row, so that a batch of a thousand leaves the collector little to do.
 import { types } from 'node:util'
-import { isObject, isPlainObject, optionsOf, refuseUnknown, wrong } from './check.js'
+import {
+  isObject,
+  isPlainObject,
+  oneOf,
+  optionsOf,
+  refuseUnknown,
+  refuseUnsafeMemory,
+  wrong,
+} from './check.js'
 import { CairnError, toCairnError, withDetails, type ErrorDetails } from './errors.js'
 import type { BindingKeys } from './native/binding.js'
 import { toKeyNumber, toMatrix, writeKey } from './native/to-native.js'
 import { PayloadEncoder } from './payload.js'
 import type { SchemaShape } from './schema.js'
+import type { UpdateOptions } from './types.js'
 import { Workspace, checkBytes, checkRows } from './workspace.js'
 
 /** Which write: `vectors` may be missing in an update. */
@@ -189,11 +198,7 @@ export class BatchEncoder {
 
   /** A column of numbers as it is, where keys are numbers. */
   #numberColumn(keys: BigUint64Array): BigUint64Array | undefined {
-    if (types.isSharedArrayBuffer(keys.buffer)) {
-      throw new CairnError('ERR_INVALID_ARGUMENT', 'shared memory is not accepted: copy it first', {
-        path: 'keys',
-      })
-    }
+    refuseUnsafeMemory(keys, { path: 'keys' })
     if (this.#shape.key !== 'u64') return undefined
     checkRows(keys.length)
     return keys
@@ -269,9 +274,21 @@ export function ifVersion(condition: unknown): bigint | null {
   return version
 }
 
+/** An update as the addon spells it: the word, then what is unlike the usual. */
+export function spellUpdate({
+  fieldsMode,
+  missing,
+}: Pick<UpdateOptions, 'fieldsMode' | 'missing'>): string {
+  const replace =
+    fieldsMode !== undefined && oneOf(fieldsMode, ['merge', 'replace'], 'fieldsMode') === 'replace'
+  const skip = missing !== undefined && oneOf(missing, ['fail', 'skip'], 'missing') === 'skip'
+  return `update${replace ? ' replace' : ''}${skip ? ' skip' : ''}`
+}
+
 function checkColumn(name: string, column: unknown, rows: number): ArrayLike<unknown> {
   const isColumn = Array.isArray(column) || types.isTypedArray(column)
   if (!isColumn) throw wrong('a column is an array', 'array', column, `fields.${name}`)
+  if (ArrayBuffer.isView(column)) refuseUnsafeMemory(column, { field: name })
   const list = column as ArrayLike<unknown>
   if (list.length === rows) return list
   throw new CairnError('ERR_INVALID_ARGUMENT', 'a column has the wrong length', {

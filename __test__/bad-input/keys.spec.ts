@@ -1,6 +1,7 @@
 // Wrong keys.
 import { type Collection } from '#ts/index.js'
-import { arg, good, key, never, table, type World } from '../helpers/bad-input.js'
+import { arg, good, key, never, table, type Case, type World } from '../helpers/bad-input.js'
+import { detached } from '../helpers/weird.js'
 
 const stringKeys: readonly (readonly [string, unknown])[] = [
   ['empty', ''],
@@ -71,6 +72,28 @@ function keyTable(
 }
 keyTable('string', stringKeys, ({ cos }) => cos, good)
 keyTable('u64', numberKeys, ({ ids }) => ids, [1, 2, 3])
+
+/** Calls that take a column of numbers, which here has nothing any more. */
+const columnCalls: readonly (readonly [string, (of: Collection, keys: never) => unknown])[] = [
+  ['upsert', (of, keys) => of.upsert({ keys, vectors: new Float32Array(0) })],
+  ['add', (of, keys) => of.add({ keys, vectors: new Float32Array(0) })],
+  ['update', (of, keys) => of.update({ keys, fields: {} })],
+  ['delete', (of, keys) => of.delete(keys)],
+  ['get', (of, keys) => of.get(keys)],
+  ['has', (of, keys) => of.has(keys)],
+]
+table(
+  'a detached column of keys',
+  columnCalls.flatMap(([title, call]): Case[] => [
+    [title, arg, ({ ids }) => call(ids, never(detached(new BigUint64Array(1)))), { path: 'keys' }],
+    [
+      `${title} where keys are strings`,
+      arg,
+      ({ cos }) => call(cos, never(detached(new BigUint64Array(1)))),
+      { path: 'keys' },
+    ],
+  ]),
+)
 
 table('keys', [
   [

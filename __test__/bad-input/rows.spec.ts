@@ -1,5 +1,6 @@
 // Wrong rows and options of writes.
 import { arg, good, never, table } from '../helpers/bad-input.js'
+import { detached, shared } from '../helpers/weird.js'
 
 table('row', [
   ['null', arg, ({ cos }) => cos.upsert(never([null])), { index: 0 }],
@@ -68,6 +69,28 @@ table('row', [
     ({ cos }) =>
       cos.upsert({ keys: ['a'], vectors: new Float32Array(good), fields: { int: never(5) } }),
     { path: 'fields.int' },
+  ],
+  [
+    'a field column in shared memory',
+    arg,
+    ({ cos }) =>
+      cos.upsert({
+        keys: ['a'],
+        vectors: new Float32Array(good),
+        fields: { float: shared([1]) },
+      }),
+    { field: 'float' },
+  ],
+  [
+    'a field column that is detached',
+    arg,
+    ({ cos }) =>
+      cos.upsert({
+        keys: ['a'],
+        vectors: new Float32Array(good),
+        fields: { float: detached(new Float64Array(1)) },
+      }),
+    { field: 'float', expected: undefined },
   ],
   [
     'too few objects of fields',
@@ -190,6 +213,30 @@ table('option of a write', [
     arg,
     ({ cos }) => cos.ingest([row], { mode: never('insert') }),
     { path: 'mode' },
+  ],
+  [
+    'fieldsMode of an ingest that is no update',
+    arg,
+    ({ cos }) => cos.ingest([row], { fieldsMode: 'replace' }),
+    { path: 'fieldsMode' },
+  ],
+  [
+    'missing of an ingest that is no update',
+    arg,
+    ({ cos }) => cos.ingest([row], { mode: 'add', missing: 'skip' }),
+    { path: 'missing' },
+  ],
+  [
+    'an unknown fieldsMode of an ingest',
+    arg,
+    ({ cos }) => cos.ingest([row], { mode: 'update', fieldsMode: never('deep') }),
+    { path: 'fieldsMode', expected: 'merge | replace' },
+  ],
+  [
+    'an unknown missing of an ingest',
+    arg,
+    ({ cos }) => cos.ingest([row], { mode: 'update', missing: never('create') }),
+    { path: 'missing', expected: 'fail | skip' },
   ],
   [
     'onProgress that is no function',

@@ -1,6 +1,6 @@
 // Wrong names and schemas.
 import { type ErrorCode } from '#ts/index.js'
-import { arg, limit, name, never, table, type World } from '../helpers/bad-input.js'
+import { arg, limit, name, never, table, type Case, type World } from '../helpers/bad-input.js'
 
 const names: readonly (readonly [string, ErrorCode, unknown])[] = [
   ['empty', name, ''],
@@ -38,6 +38,14 @@ const makes = (schema: unknown) => (now: World) => now.db.createCollection('new'
 const vectorField = (settings: object): unknown => ({
   vectors: { v: { dim: 2, metric: 'l2', ...settings } },
 })
+/** Settings of a graph, each just below and just above what it may be. */
+const bounds = [
+  ['m', 1, 129],
+  ['m0', 3, 513],
+  ['mMax', 1, 129],
+  ['efConstruction', 0, 10_001],
+  ['levelMult', -0.1, 4.1],
+] as const
 table('schema', [
   ['nothing', arg, makes(undefined)],
   ['null', arg, makes(null)],
@@ -93,12 +101,6 @@ table('schema', [
   ],
   ['an unknown index setting', arg, makes(vectorField({ index: { kind: 'hnsw', M: 16, q: 1 } }))],
   [
-    'm 1',
-    arg,
-    makes(vectorField({ index: { kind: 'hnsw', m: 1 } })),
-    { path: 'vectors.v.index.m' },
-  ],
-  [
     'm 1e9',
     limit,
     makes(vectorField({ index: { kind: 'hnsw', m: 1e9 } })),
@@ -109,6 +111,20 @@ table('schema', [
     arg,
     makes(vectorField({ index: { kind: 'hnsw', efConstruction: Number.NaN } })),
   ],
+  ...bounds.flatMap(([setting, below, above]): Case[] => [
+    [
+      `${setting} ${below}`,
+      arg,
+      makes(vectorField({ index: { kind: 'hnsw', [setting]: below } })),
+      { path: `vectors.v.index.${setting}` },
+    ],
+    [
+      `${setting} ${above}`,
+      setting === 'levelMult' ? arg : limit,
+      makes(vectorField({ index: { kind: 'hnsw', [setting]: above } })),
+      { path: `vectors.v.index.${setting}` },
+    ],
+  ]),
   ['levelMult -1', arg, makes(vectorField({ index: { kind: 'hnsw', levelMult: -1 } }))],
   ['quantize sq8', arg, makes(vectorField({ quantize: 'sq8' })), { path: 'vectors.v.quantize' }],
   ['quantize zip', arg, makes(vectorField({ quantize: 'zip' })), { path: 'vectors.v.quantize' }],

@@ -412,12 +412,27 @@ export function databaseContract(home: Home): void {
     await Promise.all([write(), read(), read()])
   })
 
-  named('concurrent upserts of one key leave one record', async (t, { docs }) => {
-    await Promise.all(
-      Array.from({ length: 50 }, (_, at) => docs.upsert({ key: 'same', vector: [at, 0, 0] })),
+  named('of concurrent upserts of one key the last submitted wins', async (t, { docs }) => {
+    const results = await Promise.all(
+      Array.from({ length: 64 }, (_, at) =>
+        docs.upsert({ key: 'same', vector: [at, 0, 0], fields: { year: at } }),
+      ),
+    )
+    const versions = results.map(({ version }) => version)
+    t.true(
+      versions.every((version, at) => version > (versions[at - 1] ?? 0n)),
+      versions.join(),
+    )
+    t.deepEqual(
+      results.map(({ inserted, updated }) => [inserted, updated]),
+      results.map((_, at) => (at === 0 ? [1, 0] : [0, 1])),
     )
     t.is(await docs.count(), 1)
     t.deepEqual(await all(docs), ['same'])
+    const record = await docs.get('same', { vectors: true })
+    t.is(record?.fields.year, 63)
+    t.deepEqual([...(record?.vector ?? [])], [63, 0, 0])
+    t.is(record?.version, versions.at(-1))
   })
 
   named('what was given may change once the call returned', async (t, { docs }) => {
@@ -450,7 +465,9 @@ export function databaseContract(home: Home): void {
     await fails(t, () => db.collection('two'), 'ERR_NOT_FOUND')
     const one = await db.openCollection<{ vectors: typeof vectors }>('one')
     await one.upsert({ key: 'a', vector: [1, 2] })
+    const another = await db.openCollection('one')
     await db.renameCollection('one', 'two')
+    t.deepEqual([one.name, another.name], ['two', 'two'], 'handles have the new name')
     await fails(t, () => db.openCollection('one'), 'ERR_NOT_FOUND')
     t.is(await (await db.openCollection('two')).count(), 1)
     t.is(await one.count(), 1)

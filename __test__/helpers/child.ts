@@ -1,5 +1,5 @@
 // Programs of tests that run in a process of their own.
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 
@@ -13,8 +13,18 @@ export interface Ended {
 
 /** Starts a program of `helpers/children`. */
 export function start(name: string, ...args: string[]): ChildProcess {
+  return startUnder([], name, ...args)
+}
+
+/** Starts a program of `helpers/children` under options of Node. */
+export function startUnder(
+  options: readonly string[],
+  name: string,
+  ...args: string[]
+): ChildProcess {
   const file = fileURLToPath(new URL(`children/${name}.js`, import.meta.url))
-  return spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe']
+  return spawn(process.execPath, [...options, file, ...args], { stdio })
 }
 
 /** Waits for the end of a program. */

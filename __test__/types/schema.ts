@@ -1,5 +1,6 @@
 // What a schema literal says, in types. Compiling is the test.
 import { expectTypeOf } from 'expect-type'
+import { documentFields, documentOf } from '#ts/index.js'
 import type {
   Collection,
   Database,
@@ -156,6 +157,27 @@ void any.upsert([
 expectTypeOf<Fields['x']>().toEqualTypeOf<unknown>()
 expectTypeOf<Hit['key']>().toEqualTypeOf<string | bigint>()
 expectTypeOf<Row['key']>().toEqualTypeOf<string | bigint>()
+
+// A chunk of a document is ordinary fields, declared or not.
+const chunks = await db.collection('chunks', {
+  vectors: { dim: 3, metric: 'l2' },
+  fields: { source_file: 'keyword', chunk_index: 'int', lang: 'keyword' },
+})
+const chunk = documentFields({ sourceFile: 'a.md', chunkIndex: 1, customFields: { lang: 'en' } })
+expectTypeOf(chunk.source_file).toEqualTypeOf<string>()
+expectTypeOf(chunk.chunk_index).toEqualTypeOf<number>()
+void chunks.upsert({ key: 'a', vector: [1, 2, 3], fields: chunk })
+void docs.upsert({ key: 'a', vector: [1, 2, 3], fields: chunk })
+expectTypeOf(documentOf(chunk).customFields).toEqualTypeOf<Readonly<Record<string, string>>>()
+const read = await chunks.get('a')
+if (read !== null) expectTypeOf(documentOf(read.fields).sourceFile).toEqualTypeOf<string>()
+// @ts-expect-error a file is a name
+documentFields({ sourceFile: 5 })
+
+// An ingest of updates has the wishes of an update.
+void docs.ingest([], { mode: 'update', fieldsMode: 'replace', missing: 'skip' })
+// @ts-expect-error no such mode
+void docs.ingest([], { mode: 'update', fieldsMode: 'deep' })
 
 // A collection of a known schema goes where any collection goes.
 const counted = async (collection: Pick<Collection, 'count' | 'name'>): Promise<number> =>

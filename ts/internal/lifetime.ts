@@ -13,13 +13,23 @@ export class Lifetime {
 
   /** Counts a call as under way until it settles. */
   async track<T>(running: Promise<T>): Promise<T> {
-    this.#running += 1
+    this.begin()
     try {
       return await running
     } finally {
-      this.#running -= 1
-      if (this.#running === 0) this.#onIdle?.()
+      this.end()
     }
+  }
+
+  /** Counts a call as under way until `end`. */
+  begin(): void {
+    this.#running += 1
+  }
+
+  /** Of a call that was begun. */
+  end(): void {
+    this.#running -= 1
+    if (this.#running === 0) this.#onIdle?.()
   }
 
   /** Lets nothing more begin, waits for what runs, then runs `last`. Again: the same promise. */

@@ -37,14 +37,19 @@ export interface BindingScan {
   close(): void
 }
 
-/** What a write did. */
-export interface BindingWriteResult {
-  readonly version: bigint
-  readonly inserted: number
-  readonly updated: number
-  readonly deleted: number
-  readonly skipped: number
+/** A write that failed. */
+export interface BindingFailedWrite {
+  readonly id: number
+  readonly error: BindingError
 }
+
+/** Takes answers: of writes that succeeded four counts each, and those that failed. */
+export type OnWrites = (
+  ids: Uint32Array,
+  versions: BigUint64Array,
+  counts: Float64Array,
+  failed: readonly BindingFailedWrite[],
+) => void
 
 /** What a search did. */
 export interface BindingPlan {
@@ -73,6 +78,7 @@ export interface BindingCollectionStats {
   readonly memtableBytesMax: number
   readonly frozenMemtables: number
   readonly walBytes: number
+  readonly walSyncs: number
   readonly segments: readonly BindingSegmentStats[]
   readonly liveBytes: number
   readonly deadBytes: number
@@ -103,7 +109,9 @@ export interface BindingDatabaseStats {
 export interface BindingCollection {
   readonly name: string
   readonly schema: SchemaShape
+  /** The answer comes under `id`, to what was given to `open`. True: `start` must follow. */
   write(
+    id: number,
     kind: string,
     keys: BindingKeys,
     keyEnds: Uint32Array,
@@ -114,7 +122,8 @@ export interface BindingCollection {
     ifVersion: bigint | null,
     durability: string | null,
     ticket: BindingTicket | null,
-  ): Promise<Answer<BindingWriteResult>>
+  ): boolean
+  start(): void
   get(
     keys: BindingKeys,
     keyEnds: Uint32Array,
@@ -184,12 +193,17 @@ export interface BindingCollectionInfo {
   readonly name: string
   readonly schema: SchemaShape
   readonly count: number
+  readonly error?: BindingError | null
 }
 
 /** The addon. */
 export interface Binding {
   readonly BindingDatabase: {
-    open(path: string | null, options: BindingOptions): Promise<Answer<BindingDatabase>>
+    open(
+      path: string | null,
+      options: BindingOptions,
+      onWrites: OnWrites,
+    ): Promise<Answer<BindingDatabase>>
   }
   readonly BindingTicket: new () => BindingTicket
   simdLevel(): string

@@ -13,7 +13,8 @@ function isBindingError(answer: unknown): answer is BindingError {
   return typeof answer === 'object' && answer !== null && 'code' in answer
 }
 
-function fromNativeError({ code, message, details }: BindingError): CairnError {
+/** The one error class, of an error of the addon. */
+export function fromNativeError({ code, message, details }: BindingError): CairnError {
   return new CairnError(
     code,
     message,

@@ -7,27 +7,31 @@
 
 use std::sync::Arc;
 
-use cairn_engine::{Collection, Database, Result, SearchRequest, Snapshot, Stage, WriteResult};
+use cairn_engine::{Collection, Database, Result, SearchRequest, Snapshot, Stage};
 use cairn_env::{Env, Lane};
 use napi::bindgen_prelude::{BigInt, BufferSlice, Either, Object, Uint8Array};
 use napi_derive::napi;
 
 use crate::convert::{
-    BatchParts, BindingSchema, BindingWriteResult, QueryNumbers, to_batch, to_key_buf, to_keys,
-    to_select, to_write_options,
+    BatchParts, BindingSchema, QueryNumbers, to_batch, to_key_buf, to_keys, to_select,
+    to_write_options,
 };
 use crate::error::{Answer, answer, guarded};
+use crate::owned::Owned;
 use crate::pack::{BatchHits, Rows, pack, pack_into};
 use crate::scan::BindingScan;
 use crate::stats::BindingCollectionStats;
-use crate::task::{Pending, Ticket, job, spawn, stop};
+use crate::task::{Ticket, job, spawn, stop};
+use crate::writes::Writes;
 
 /// A collection of an open database.
 #[napi]
 pub struct BindingCollection {
-    inner: Arc<Collection>,
+    inner: Owned<Collection>,
     /// A program may keep a collection alone: its database must not be collected before it.
-    database: Arc<Database>,
+    database: Owned<Database>,
+    /// Where answers to writes go.
+    writes: Arc<Writes>,
     env: Env,
 }
 
@@ -63,10 +67,16 @@ pub struct BindingPlan {
 
 impl BindingCollection {
     /// A handle.
-    pub fn new(inner: Arc<Collection>, database: Arc<Database>, env: Env) -> Self {
+    pub fn new(
+        inner: Arc<Collection>,
+        database: Owned<Database>,
+        writes: Arc<Writes>,
+        env: Env,
+    ) -> Self {
         Self {
-            inner,
+            inner: Owned::new(inner, &env.threads),
             database,
+            writes,
             env,
         }
     }
@@ -88,11 +98,13 @@ impl BindingCollection {
         BindingSchema::from(self.inner.schema())
     }
 
-    /// Writes one atomic batch. Everything is copied before this returns.
+    /// Writes one atomic batch. Everything is copied before this returns; the answer comes under
+    /// `id`. When this returns true, `start` must follow: more writes may come before it, and
+    /// they are synced together.
     #[napi]
-    pub fn write<'env>(
+    pub fn write(
         &self,
-        env: &'env napi::Env,
+        id: u32,
         kind: String,
         keys: Either<&[u8], &[u64]>,
         key_ends: &[u32],
@@ -103,8 +115,7 @@ impl BindingCollection {
         if_version: Option<BigInt>,
         durability: Option<String>,
         ticket: Ticket<'_>,
-    ) -> napi::Result<Object<'env>> {
-        let (pending, promise) = Pending::<BindingWriteResult>::new(env)?;
+    ) -> bool {
         let prepared = guarded(|| {
             let batch = to_batch(&BatchParts {
                 kind: &kind,
@@ -121,12 +132,21 @@ impl BindingCollection {
         });
         match prepared {
             Ok((batch, options)) => {
-                let done = move |result| pending.settle(result, BindingWriteResult::from);
-                self.inner.submit(batch, options, Box::new(done));
+                let writes = Arc::clone(&self.writes);
+                let done = move |result| writes.answer(id, result);
+                self.inner.submit_held(batch, options, Box::new(done))
             }
-            Err(error) => pending.settle::<WriteResult>(Err(error), BindingWriteResult::from),
+            Err(error) => {
+                self.writes.answer(id, Err(error));
+                false
+            }
         }
-        Ok(promise)
+    }
+
+    /// Starts writes that wait for others.
+    #[napi]
+    pub fn start(&self) {
+        self.inner.start();
     }
 
     /// Records by key, packed in the order asked.
@@ -269,7 +289,7 @@ impl BindingCollection {
         let after = after.map(to_key_buf);
         let inner = Arc::clone(&self.inner);
         let threads = Arc::clone(&self.env.threads);
-        let database = Arc::clone(&self.database);
+        let database = self.database.clone();
         spawn(
             env,
             &self.env.threads,
@@ -284,7 +304,7 @@ impl BindingCollection {
     pub fn commit<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
         let inner = Arc::clone(&self.inner);
         let work = move || inner.commit();
-        spawn(env, &self.env.threads, Lane::Commit, work, BigInt::from)
+        spawn(env, &self.env.threads, Lane::Blocking, work, BigInt::from)
     }
 
     /// Flushes, indexes and merges.
@@ -297,7 +317,7 @@ impl BindingCollection {
         let inner = Arc::clone(&self.inner);
         let job = job(&ticket);
         let work = move || inner.compact(&job);
-        spawn(env, &self.env.threads, Lane::Commit, work, |()| ())
+        spawn(env, &self.env.threads, Lane::Job, work, |()| ())
     }
 
     /// Figures.
@@ -305,7 +325,7 @@ impl BindingCollection {
     pub fn stats<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
         let inner = Arc::clone(&self.inner);
         let work = move || inner.stats();
-        spawn(env, &self.env.threads, Lane::Foreground, work, |stats| {
+        spawn(env, &self.env.threads, Lane::Blocking, work, |stats| {
             BindingCollectionStats::from(&stats)
         })
     }

@@ -3,7 +3,7 @@
 use cairn_engine::{
     Code, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind, KeyBuf,
     KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields, VectorColumn,
-    VectorField, WriteBatch, WriteKind, WriteOptions, WriteResult,
+    VectorField, WriteBatch, WriteKind, WriteOptions,
 };
 use napi::bindgen_prelude::{BigInt, Either};
 use napi_derive::napi;
@@ -58,21 +58,6 @@ pub struct BindingField {
     pub name: String,
     /// Its type as the schema spells it.
     pub kind: String,
-}
-
-/// What a write did.
-#[napi(object)]
-pub struct BindingWriteResult {
-    /// Version of the write.
-    pub version: BigInt,
-    /// Records that were not there before.
-    pub inserted: f64,
-    /// Records replaced or changed.
-    pub updated: f64,
-    /// Records removed.
-    pub deleted: f64,
-    /// Keys that were missing.
-    pub skipped: f64,
 }
 
 /// Keys of JavaScript: strings in UTF-8 end to end, or numbers.
@@ -215,18 +200,6 @@ impl From<&HnswSettings> for BindingHnsw {
             m_max: Some(settings.m_max),
             ef_construction: Some(settings.ef_construction),
             level_mult: Some(settings.level_mult),
-        }
-    }
-}
-
-impl From<WriteResult> for BindingWriteResult {
-    fn from(result: WriteResult) -> Self {
-        Self {
-            version: BigInt::from(result.version),
-            inserted: result.inserted as f64,
-            updated: result.updated as f64,
-            deleted: result.deleted as f64,
-            skipped: result.skipped as f64,
         }
     }
 }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use cairn_engine::{Collection, CollectionInfo, Database, Options, Result};
 use cairn_env::{Env, Lane, MemoryDisk};
-use napi::bindgen_prelude::{BigInt, Object, ToNapiValue};
+use napi::bindgen_prelude::{BigInt, Function, Object, ToNapiValue};
 use napi_derive::napi;
 
 use crate::collection::BindingCollection;
 use crate::convert::{BindingSchema, durability, to_engine_schema, to_size};
+use crate::error::BindingError;
+use crate::owned::Owned;
 use crate::stats::BindingDatabaseStats;
 use crate::task::{Ticket, job, spawn};
+use crate::writes::{Answers, Writes};
 
 /// Settings of an open database; see the public options of the same names.
 #[napi(object)]
@@ -42,14 +45,18 @@ pub struct BindingCollectionInfo {
     pub name: String,
     /// Its structure.
     pub schema: BindingSchema,
-    /// Its live records.
+    /// Its live records; 0 when it could not be opened.
     pub count: f64,
+    /// Why it could not be opened.
+    pub error: Option<BindingError>,
 }
 
 /// An open database.
 #[napi]
 pub struct BindingDatabase {
-    inner: Arc<Database>,
+    inner: Owned<Database>,
+    /// Where answers to writes go.
+    writes: Arc<Writes>,
     env: Env,
 }
 
@@ -62,13 +69,16 @@ fn process_env(threads: u32) -> Env {
 
 #[napi]
 impl BindingDatabase {
-    /// Opens the directory at `path`, or a database in memory when there is none.
+    /// Opens the directory at `path`, or a database in memory when there is none. Answers to
+    /// writes go to `on_writes`.
     #[napi]
-    pub fn open(
-        env: &napi::Env,
+    pub fn open<'env>(
+        env: &'env napi::Env,
         path: Option<String>,
         options: BindingOptions,
-    ) -> napi::Result<Object<'_>> {
+        on_writes: Function<'_, Answers, ()>,
+    ) -> napi::Result<Object<'env>> {
+        let writes = Writes::new(&on_writes)?;
         let mut world = process_env(options.threads);
         let dir = match path {
             Some(path) => PathBuf::from(path),
@@ -80,9 +90,13 @@ impl BindingDatabase {
         let threads = Arc::clone(&world.threads);
         let work = move || {
             let inner = open(world.clone(), &dir, &options)?;
-            Ok(Self { inner, env: world })
+            Ok(Self {
+                inner: Owned::new(inner, &world.threads),
+                writes,
+                env: world,
+            })
         };
-        spawn(env, &threads, Lane::Commit, work, |database| database)
+        spawn(env, &threads, Lane::Blocking, work, |database| database)
     }
 
     /// Makes a collection that must not exist.
@@ -129,11 +143,8 @@ impl BindingDatabase {
         env: &'env napi::Env,
         name: String,
     ) -> napi::Result<Object<'env>> {
-        self.run(
-            env,
-            move |database| database.drop_collection(&name),
-            |()| (),
-        )
+        let work = move |database: &Database| database.drop_collection(&name);
+        self.call(env, work, |()| ())
     }
 
     /// Gives a collection another name.
@@ -145,13 +156,13 @@ impl BindingDatabase {
         to: String,
     ) -> napi::Result<Object<'env>> {
         let work = move |database: &Database| database.rename_collection(&from, &to);
-        self.run(env, work, |()| ())
+        self.call(env, work, |()| ())
     }
 
     /// All collections, by name.
     #[napi]
     pub fn list_collections<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
-        self.run(env, Database::collections, |all| {
+        self.call(env, Database::collections, |all| {
             all.into_iter()
                 .map(BindingCollectionInfo::from)
                 .collect::<Vec<_>>()
@@ -161,7 +172,7 @@ impl BindingDatabase {
     /// Makes everything acknowledged durable; the version that is.
     #[napi]
     pub fn commit<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
-        self.run(env, Database::commit, BigInt::from)
+        self.call(env, Database::commit, BigInt::from)
     }
 
     /// Flushes, indexes and merges every collection.
@@ -172,13 +183,14 @@ impl BindingDatabase {
         ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let job = job(&ticket);
-        self.run(env, move |database| database.compact(&job), |()| ())
+        let work = move |database: &Database| database.compact(&job);
+        self.run(env, Lane::Job, work, |()| ())
     }
 
     /// Figures.
     #[napi]
     pub fn stats<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
-        self.run(env, Database::stats, |stats| {
+        self.call(env, Database::stats, |stats| {
             BindingDatabaseStats::from(&stats)
         })
     }
@@ -186,7 +198,7 @@ impl BindingDatabase {
     /// Ends all work and frees the directory. Again is harmless.
     #[napi]
     pub fn close<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
-        self.run(env, Database::close, |()| ())
+        self.call(env, Database::close, |()| ())
     }
 
     fn handle<'env>(
@@ -194,14 +206,15 @@ impl BindingDatabase {
         env: &'env napi::Env,
         work: impl FnOnce(&Database) -> Result<Arc<Collection>> + Send + 'static,
     ) -> napi::Result<Object<'env>> {
-        let (database, world) = (Arc::clone(&self.inner), self.env.clone());
-        self.run(env, work, move |inner| {
-            BindingCollection::new(inner, database, world)
+        let (database, world) = (self.inner.clone(), self.env.clone());
+        let writes = Arc::clone(&self.writes);
+        self.call(env, work, move |inner| {
+            BindingCollection::new(inner, database, writes, world)
         })
     }
 
-    /// Calls that may wait for the disk run where commits do, so that no search waits for them.
-    fn run<'env, R, T>(
+    /// Runs a call that may wait, where nobody else has to wait for it.
+    fn call<'env, R, T>(
         &self,
         env: &'env napi::Env,
         work: impl FnOnce(&Database) -> Result<R> + Send + 'static,
@@ -211,9 +224,23 @@ impl BindingDatabase {
         R: Send + 'static,
         T: ToNapiValue + Send + 'static,
     {
+        self.run(env, Lane::Blocking, work, to_js)
+    }
+
+    fn run<'env, R, T>(
+        &self,
+        env: &'env napi::Env,
+        lane: Lane,
+        work: impl FnOnce(&Database) -> Result<R> + Send + 'static,
+        to_js: impl FnOnce(R) -> T + Send + 'static,
+    ) -> napi::Result<Object<'env>>
+    where
+        R: Send + 'static,
+        T: ToNapiValue + Send + 'static,
+    {
         let inner = Arc::clone(&self.inner);
         let work = move || work(&inner);
-        spawn(env, &self.env.threads, Lane::Commit, work, to_js)
+        spawn(env, &self.env.threads, lane, work, to_js)
     }
 }
 
@@ -240,6 +267,7 @@ impl From<CollectionInfo> for BindingCollectionInfo {
             name: info.name,
             schema: BindingSchema::from(&info.schema),
             count: info.count as f64,
+            error: info.error.as_ref().map(BindingError::from),
         }
     }
 }

@@ -92,3 +92,55 @@ pub fn quiet_panics() {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use super::*;
+
+    fn panicking(work: fn()) -> Error {
+        let caught = guarded(|| {
+            work();
+            Ok(())
+        });
+        caught.expect_err("it panicked")
+    }
+
+    #[test]
+    fn a_panic_becomes_an_internal_error_that_tells_its_message() {
+        let facts = |error: Error| {
+            assert_eq!(error.code(), Code::Internal);
+            assert!(!error.retryable());
+            error.details().to_vec()
+        };
+        let told = |text: &str| vec![("panic", Fact::Text(text.to_owned()))];
+        assert_eq!(
+            facts(panicking(|| panic!("on purpose"))),
+            told("on purpose")
+        );
+        let with_a_number = facts(panicking(|| panic!("row {} of 7", 8)));
+        assert_eq!(with_a_number, told("row 8 of 7"));
+        assert_eq!(facts(panicking(|| panic_any(7_u8))), told("unknown"));
+    }
+
+    #[test]
+    fn what_does_not_panic_answers_as_it_is() {
+        assert_eq!(guarded(|| Ok(7)).ok(), Some(7));
+        let failed = guarded(|| -> Result<()> { Err(Error::new(Code::Closed, "it is closed")) });
+        assert_eq!(failed.map_err(|error| error.code()), Err(Code::Closed));
+    }
+
+    #[test]
+    fn facts_cross_as_numbers_only_when_a_number_holds_them() {
+        let error = Error::new(Code::LimitExceeded, "too many")
+            .number("limit", SAFE_INTEGER_MAX)
+            .number("got", SAFE_INTEGER_MAX + 1)
+            .text("field", "vector");
+        let BindingError { code, details, .. } = BindingError::from(&error);
+        assert_eq!(code, "ERR_LIMIT_EXCEEDED");
+        assert!(matches!(details[0].value, Either::A(number) if number == 9_007_199_254_740_991.0));
+        assert!(matches!(&details[1].value, Either::B(text) if text == "9007199254740992"));
+        assert!(matches!(&details[2].value, Either::B(text) if text == "vector"));
+    }
+}

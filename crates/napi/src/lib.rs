@@ -2,7 +2,7 @@
 //!
 //! Every class here is a thin shell around one of the engine's: it copies its arguments on the
 //! JavaScript thread, hands the work to the engine's pool, and brings the answer back in one
-//! piece. Three rules hold everywhere:
+//! piece. Four rules hold everywhere:
 //!
 //! - **Errors cross as data.** A call answers either its value or a `BindingError`; the
 //!   TypeScript layer turns the latter into its one error class. Nothing is thrown or rejected.
@@ -10,6 +10,8 @@
 //!   `pack.rs` into a single buffer with a small header, so that a thousand rows cost as many
 //!   Node-API calls as one.
 //! - **Nothing unwinds into JavaScript.** Panics become `ERR_INTERNAL`, on whatever thread.
+//! - **The JavaScript thread waits for nothing.** What is dropped on it goes to the pool first, when
+//!   dropping it takes long (`owned.rs`); `searchSync` and `count` alone work there.
 
 #![deny(missing_docs, unsafe_code)]
 
@@ -17,10 +19,12 @@ mod collection;
 mod convert;
 mod database;
 mod error;
+mod owned;
 mod pack;
 mod scan;
 mod stats;
 mod task;
+mod writes;
 
 use napi_derive::napi;
 

@@ -39,6 +39,8 @@ pub struct BindingCollectionStats {
     pub frozen_memtables: f64,
     /// Bytes of log.
     pub wal_bytes: f64,
+    /// Syncs that made writes in the log durable, since it was opened.
+    pub wal_syncs: f64,
     /// Its segments.
     pub segments: Vec<BindingSegmentStats>,
     /// Bytes of live records on disk.
@@ -100,6 +102,7 @@ impl From<&CollectionStats> for BindingCollectionStats {
             memtable_bytes_max: stats.memtable_bytes_max as f64,
             frozen_memtables: stats.frozen_memtables as f64,
             wal_bytes: stats.wal_bytes as f64,
+            wal_syncs: stats.wal_syncs as f64,
             segments: stats
                 .segments
                 .iter()

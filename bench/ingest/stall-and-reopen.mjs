@@ -27,7 +27,7 @@ export async function measureStallAndReopen({ settings, data }) {
       stalls.push(found)
       log(
         `run ${run} of ${repetitions}: longest stall ${found.longest.toFixed(1)} ms, ` +
-          `${grouped(found.rate)} rows/s${last ? `, finished in ${found.finished.toFixed(0)} s` : ''}`,
+          `idle ${found.idle.toFixed(1)} ms, ${grouped(found.rate)} rows/s${last ? `, finished in ${found.finished.toFixed(0)} s` : ''}`,
       )
     }
     return [
@@ -44,12 +44,19 @@ function stallFigures(stalls, rows) {
   const name = `event loop while ${grouped(rows)} rows are ingested in batches`
   const note = 'a timer of 1 ms; garbage collection included'
   return [
-    worst(
-      `${name}: longest stall`,
+    figure(
+      `${name}: longest stall of a run`,
       'ms',
       of(({ longest }) => longest),
       { most: 10 },
       note,
+    ),
+    figure(
+      'event loop with nothing to do, for as long: longest stall of a run',
+      'ms',
+      of(({ idle }) => idle),
+      {},
+      'what the machine does to anybody',
     ),
     figure(
       `${name}: p99 of the delay`,

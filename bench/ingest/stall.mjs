@@ -1,6 +1,7 @@
 // The writer of stall-and-reopen.mjs, in a process of its own.
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import { open } from 'cairndb'
 import { columnBatches, schemaOf } from '../lib/batches.mjs'
 import { readVectors } from '../lib/data.mjs'
@@ -9,7 +10,8 @@ import { readVectors } from '../lib/data.mjs'
  * Ingests rows while a timer of one millisecond watches the event loop.
  *
  * @returns The longest time in milliseconds between two of its ticks beyond the one that was asked for,
- * the 99th percentile of the delay, and rows per second; seconds of `compact` where `finish` is set.
+ * the same of a loop that has nothing to do for as long, the 99th percentile of the delay, and rows per
+ * second; seconds of `compact` where `finish` is set.
  */
 export async function write({ data, dataset, rows, batchRows, folder, finish }) {
   const { matrix, dim } = readVectors(data, dataset, 'base', rows)
@@ -27,9 +29,13 @@ export async function write({ data, dataset, rows, batchRows, folder, finish }) 
   watch.disable()
   const longest = timer.stop()
 
+  const control = watchLoop()
+  await delay(seconds * 1000)
+  const idle = control.stop()
+
   const finished = finish ? await timed(() => collection.compact()) : Number.NaN
   await db.close()
-  return { longest, p99: watch.percentile(99) / 1e6, rate: rows / seconds, finished }
+  return { longest, idle, p99: watch.percentile(99) / 1e6, rate: rows / seconds, finished }
 }
 
 function watchLoop() {

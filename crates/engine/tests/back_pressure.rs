@@ -19,7 +19,7 @@ const KIB: u64 = 1024;
 
 fn rows(first: u64, count: u64) -> Vec<Row> {
     (first..first + count)
-        .map(|n| Row::new(number(n), &[n as f32; 32]))
+        .map(|n| Row::new(number(n), &[n as f32 + 1.0; 32]))
         .collect()
 }
 
@@ -120,9 +120,10 @@ fn many_callers_in_one_group_do_not_pass_the_caps_either() {
         ..Options::default()
     };
     let cap = options.wal_bytes_max;
+    let memtable = options.memtable_bytes as u64;
     let home = Home::on(disk.env(2));
     let database = home.open(options);
-    let schema = plain(KeyType::U64, 32, MetricName::L2);
+    let schema = plain(KeyType::U64, 32, MetricName::Cosine);
     let collection = database.create_collection("c", schema).unwrap();
     let ((), peaks) = watching(&collection, || {
         std::thread::scope(|scope| {
@@ -137,8 +138,11 @@ fn many_callers_in_one_group_do_not_pass_the_caps_either() {
         });
     });
     let wal = peaks.wal.load(Ordering::Relaxed);
-    println!("wal={wal}");
+    let memtables = peaks.memtable.load(Ordering::Relaxed);
+    println!("wal={wal} memtables={memtables}");
     assert!(wal <= cap + 200 * ROW_BYTES);
+    // Under cosine a memtable has each vector twice.
+    assert!(memtables <= 3 * memtable + 200 * 2 * ROW_BYTES);
     assert_eq!(collection.snapshot().unwrap().count(), 32 * 12 * 200);
 }
 

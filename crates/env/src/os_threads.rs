@@ -71,7 +71,7 @@ impl OsThreads {
             parallelism: workers,
             foreground: Queue::new("cairn-search", workers, None, false),
             commit: Queue::new("cairn-commit", COMMIT_WORKERS_MAX, Some(IDLE_MAX), false),
-            flush: Queue::new("cairn-flush", FLUSH_WORKERS_MAX, Some(IDLE_MAX), true),
+            flush: Queue::new("cairn-flush", FLUSH_WORKERS_MAX, Some(IDLE_MAX), false),
             blocking: Queue::new("cairn-call", BLOCKING_WORKERS_MAX, Some(IDLE_MAX), false),
             job: Queue::new("cairn-job", JOB_WORKERS_MAX, Some(IDLE_MAX), true),
             background: Queue::new("cairn-build", background, None, true),

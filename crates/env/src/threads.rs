@@ -16,8 +16,8 @@ pub enum Lane {
     Foreground,
     /// Commit leaders. They wait for the disk and for what already runs.
     Commit,
-    /// Flushes, which take a core for a while: low priority, so that the thread of a program that
-    /// writes without pause is not kept from it. A leader that needs the room lends a hand.
+    /// Flushes, which take a core for a while. A leader that needs the room lends a hand. Not of
+    /// low priority: they map and unmap much memory, and whoever waits for that waits for them.
     Flush,
     /// Calls that wait for the disk, for a lock, for commits or for the end of other work: open,
     /// close, create, drop, rename, list, commit, statistics. And destructors that take long.

@@ -239,10 +239,10 @@ fn background_work_is_nice_and_its_helpers_too() {
     let nice = || rustix::process::getpriority_process(None).unwrap();
     let threads = Arc::new(OsThreads::new(2));
     let usual = nice();
-    for lane in [Lane::Foreground, Lane::Commit, Lane::Blocking] {
+    for lane in [Lane::Foreground, Lane::Commit, Lane::Flush, Lane::Blocking] {
         assert_eq!(ask(&threads, lane, nice), usual);
     }
-    for lane in [Lane::Flush, Lane::Job, Lane::Background] {
+    for lane in [Lane::Job, Lane::Background] {
         assert_eq!(ask(&threads, lane, nice), 10.max(usual));
     }
     let inner = Arc::clone(&threads);

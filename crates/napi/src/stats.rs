@@ -29,9 +29,9 @@ pub struct BindingCollectionStats {
     pub count: f64,
     /// Version of the newest write.
     pub version: BigInt,
-    /// Rows in the memtable.
+    /// Rows in all memtables.
     pub memtable_rows: f64,
-    /// Bytes in the memtable.
+    /// Bytes in all memtables.
     pub memtable_bytes: f64,
     /// Bytes at which it is flushed.
     pub memtable_bytes_max: f64,

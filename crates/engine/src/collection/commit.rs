@@ -14,6 +14,7 @@ use cairn_env::{Bug, KillPoint, Lane, planted};
 use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
+use crate::buffers::give_buffer;
 use crate::error::{Code, Error, Result};
 use crate::frame::{Changes, KIND_CHANGES};
 use crate::memtable::NewRow;
@@ -185,9 +186,12 @@ impl Collection {
         // Answers that rest on batches that are not logged yet.
         let mut resting: Vec<Answer> = Vec::new();
         let (mut bytes, mut reserved) = (0, 0);
-        // No group outgrows a memtable by more than its last batch.
-        let bytes_max = GROUP_BYTES_MAX.min(self.options.memtable_bytes_effective() as u64);
+        // No group brings log or memtable further beyond its end than by its last batch.
+        let memtable_bytes = self.options.memtable_bytes_effective();
+        let bytes_max = GROUP_BYTES_MAX.min(memtable_bytes as u64);
+        let view = self.view.load_full();
         while bytes < bytes_max
+            && view.active().table.bytes() < memtable_bytes
             && let Some(Submission {
                 batch,
                 options,
@@ -244,7 +248,16 @@ impl Collection {
         self.publish_writes(core, lsn);
         // Past this point the writes have happened, whatever an injected error says.
         let _ = self.env.faults.hit(KillPoint::K7Applied);
-        answers.extend(pending.into_iter().map(|p| (p.reply, Ok(p.result))));
+        for Pending {
+            reply,
+            result,
+            changes,
+            ..
+        } in pending
+        {
+            answers.push((reply, Ok(result)));
+            changes.vectors.into_iter().for_each(give_buffer);
+        }
     }
 
     /// Checks one batch against what is stored, makes room for it in the log and applies it,
@@ -385,8 +398,8 @@ impl Collection {
     /// Slows writers down while flushes cannot keep up; refuses them, before anything happens,
     /// while flushes fail.
     ///
-    /// The leader lends a hand rather than wait: a flush that is scheduled may stand in the lane
-    /// behind other leaders that wait as well.
+    /// The leader lends a hand rather than wait: a flush that is scheduled may stand in its lane
+    /// behind those of many other collections.
     fn wait_for_room(self: &Arc<Self>) -> Result<()> {
         while self.view.load().frozen() >= FROZEN_MAX {
             // Each refusal was a try, so writes go on once the disk has room.

@@ -593,7 +593,7 @@ impl Active {
 
 /// Writes zeros over room that holds nothing. Failing does no harm: it only would have been faster.
 fn zero(file: &dyn DiskFile, from: u64, to: u64) {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut at = from;
     while at < to {
         let bytes = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));

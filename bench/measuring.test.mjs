@@ -4,7 +4,7 @@ import { checkSweep, recallOf, WrongAnswer } from './lib/answers.mjs'
 import { scan } from './lib/data.mjs'
 import { quickened } from './lib/definitions.mjs'
 import { figure, worst } from './lib/figure.mjs'
-import { bytesPerRecord } from './lib/formula.mjs'
+import { bytesPerRecord, memtablesMost } from './lib/formula.mjs'
 import { cpuName, slug } from './lib/machine.mjs'
 import { median, quantile } from './lib/numbers.mjs'
 import { ratioOf, speedTable, spreadOf } from './lib/report.mjs'
@@ -168,6 +168,8 @@ test('figures are judged by their median, or by their worst', () => {
 test('the formula of memory', () => {
   assert.equal(bytesPerRecord({ dim: 128, m: 16 }), 512 + 132 + 68 / 15 + 24)
   assert.equal(bytesPerRecord({ dim: 1, m: 2, m0: 4 }), 64 + 20 + 12 + 24)
+  const most = memtablesMost({ dim: 128, memtableBytes: 1_000_000, batchRows: 1000 })
+  assert.equal(most, 3_000_000 + 1000 * (512 + 8 + 40))
 })
 
 test('processors have short names, with numbers where the name says little', () => {

@@ -1,4 +1,4 @@
-// `npm run bench -- memory`: bytes per vector against the formula, the caps of log and memtable, the addon.
+// `npm run bench -- memory`: bytes per vector against the formula, the caps of log and memtables, the addon.
 import { definitionsOf, sectionOf } from './lib/definitions.mjs'
 import { dataFolder } from './lib/data.mjs'
 import { log } from './lib/log.mjs'

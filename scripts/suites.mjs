@@ -52,7 +52,7 @@ export const suites = [
   {
     name: 'rust',
     about: 'unit, integration and documentation tests of every crate',
-    command: cargoTest('--workspace', '--exclude', 'cairn-napi'),
+    command: cargoTest('--workspace'),
     counts: cargo,
   },
   {
@@ -75,6 +75,12 @@ export const suites = [
     name: 'javascript',
     about: 'the package through its addon',
     command: node('node_modules/ava/entrypoints/cli.mjs', '--tap'),
+    counts: tap,
+  },
+  {
+    name: 'addon-faults',
+    about: 'panics, slow disks and long merges below the addon, which must hold up nobody',
+    command: node('scripts/addon-faults.mjs'),
     counts: tap,
   },
   {

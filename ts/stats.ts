@@ -11,12 +11,13 @@ export interface CollectionStats {
   readonly count: number
   /** Version of the newest write. */
   readonly version: bigint
-  /** Rows in the memtable, replaced ones included. */
+  /** Rows in all memtables, replaced ones included. */
   readonly memtableRows: number
+  /** Of all memtables: the one that is filled, and those that wait for their flush. */
   readonly memtableBytes: number
-  /** The memtable is flushed at this size. */
+  /** One memtable is flushed at this size. */
   readonly memtableBytesMax: number
-  /** Memtables being flushed. */
+  /** Memtables that wait for their flush, the one that is being flushed included. */
   readonly frozenMemtables: number
   readonly walBytes: number
   /** Syncs that made writes in the log durable, since the database was opened. */

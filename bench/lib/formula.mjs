@@ -1,4 +1,5 @@
-// What a record costs in memory once its graph is built: the formula that the documentation states.
+// What records cost in memory, first in memtables and then in a segment with its graph: the formulas that the
+// documentation states.
 
 /** Components of a row are padded to a multiple of this. */
 const lane = 16
@@ -18,4 +19,16 @@ export function bytesPerRecord({ dim, m = 16, m0 = 2 * m }) {
   const vector = 4 * Math.ceil(dim / lane) * lane
   const links = 4 * (1 + m0) + (4 * (1 + m)) / (m - 1)
   return vector + links + bookkeeping
+}
+
+/** What a row of a memtable costs beside its key, vector and payload. */
+const rowOverhead = 40
+
+/**
+ * Bytes that the memtables of a collection stay below, with keys of type u64, no payload and a metric that
+ * keeps one copy of a vector: one is filled and two wait for their flush, and the batch that fills one may
+ * pass its end.
+ */
+export function memtablesMost({ dim, memtableBytes, batchRows }) {
+  return 3 * memtableBytes + batchRows * (4 * dim + 8 + rowOverhead)
 }

@@ -1,9 +1,10 @@
-// Whether log and memtable stay inside their caps while more is written than they hold.
+// Whether log and memtables stay inside their caps while more is written than they hold.
 import { join } from 'node:path'
 import { open } from 'cairndb'
 import { columnBatches, schemaOf } from '../lib/batches.mjs'
 import { readVectors } from '../lib/data.mjs'
 import { worst } from '../lib/figure.mjs'
+import { memtablesMost } from '../lib/formula.mjs'
 import { newFolder, removeFolder } from '../lib/places.mjs'
 import { callInWorker } from '../lib/worker.mjs'
 
@@ -14,12 +15,11 @@ export async function measureCaps({ data, memtableBytes, walBytesMax, ...rest })
   const folder = newFolder('caps')
   try {
     const call = { ...rest, data, folder, memtableBytes, walBytesMax }
-    const { memtable, wal, frozen } = await callInWorker(import.meta.url, 'watch', call)
-    // One batch may be in flight beyond the cap: the one that reaches it.
-    const batch = rest.batchRows * (128 + 16) * 4
+    const { dim, memtables, wal, frozen } = await callInWorker(import.meta.url, 'watch', call)
+    const most = memtablesMost({ dim, memtableBytes, batchRows: rest.batchRows })
     return [
-      worst('memtable, largest seen', 'MiB', [memtable / MiB], {
-        most: Number(((memtableBytes + batch) / MiB).toFixed(1)),
+      worst('memtables, largest total seen', 'MiB', [memtables / MiB], {
+        most: Number((most / MiB).toFixed(1)),
       }),
       worst('memtables waiting for their flush, most seen', '', [frozen], {}),
       worst('log, largest seen', 'MiB', [wal / MiB], { most: walBytesMax / MiB }),
@@ -35,14 +35,14 @@ export async function watch(call) {
   const { matrix, dim } = readVectors(data, dataset, 'base', rows)
   const db = await open(join(folder, 'db'), { durability: 'os', memtableBytes, walBytesMax })
   const collection = await db.collection('v', schemaOf(dim))
-  const most = { memtable: 0, wal: 0, frozen: 0 }
+  const most = { dim, memtables: 0, wal: 0, frozen: 0 }
   let batches = 0
   for (const batch of columnBatches(matrix, dim, batchRows)) {
     await collection.upsert(batch)
     batches += 1
     if (batches % sampleEvery !== 0) continue
     const stats = await collection.stats()
-    most.memtable = Math.max(most.memtable, stats.memtableBytes)
+    most.memtables = Math.max(most.memtables, stats.memtableBytes)
     most.frozen = Math.max(most.frozen, stats.frozenMemtables)
     most.wal = Math.max(most.wal, stats.walBytes)
   }

@@ -315,7 +315,10 @@ impl Database {
         let mut collections = Vec::new();
         for (name, opened) in named {
             let stats = match opened {
-                Ok(collection) => collection.stats()?,
+                Ok(collection) => match self.unless_dropped(collection.stats())? {
+                    Some(stats) => stats,
+                    None => continue,
+                },
                 Err(error) => CollectionStats {
                     last_background_error: Some(error.to_string()),
                     ..CollectionStats::default()
@@ -433,7 +436,7 @@ impl Database {
         let listed = |name: &str| catalog.collections.iter().any(|c| dir_name(c.id) == name);
         for dir in [self.dir.join(COLLECTIONS)]
             .into_iter()
-            .chain(logs_dir(catalog))
+            .chain(logs_dir(catalog).filter(|_| !catalog.id.is_empty()))
         {
             for entry in collection::list(&*self.env.disk, &dir)? {
                 let ours =
@@ -493,9 +496,25 @@ impl Database {
         let mut outcome = Ok(());
         for collection in collections {
             let done = collection.and_then(|collection| what(&collection));
-            outcome = outcome.and(done);
+            outcome = outcome.and(self.unless_dropped(done).map(drop));
         }
         outcome
+    }
+
+    /// A collection that is closed while the database is open was dropped meanwhile.
+    fn unless_dropped<T>(&self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error) if error.code() == Code::Closed && self.writable().is_ok() => {
+                // A failed log answers the same of a collection that is there.
+                let open = self.state.lock();
+                let mut there = open.open.values().flatten();
+                if there.any(|collection| collection.is_poisoned()) {
+                    return Err(error);
+                }
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
     }
 }
 

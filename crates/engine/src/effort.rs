@@ -71,6 +71,17 @@ mod tests {
     }
 
     #[test]
+    fn more_rows_and_more_neighbours_take_a_longer_list() {
+        let ef = |k, live| ef_search(Effort::Recall(0.95), k, live).unwrap();
+        for rows in [10_000, 100_000, 1_000_000] {
+            assert!(ef(10, rows) * 3 > ef(10, rows * 10), "rows={rows}");
+            assert!(ef(10, rows) < ef(10, rows * 10), "rows={rows}");
+            assert!(ef(10, rows) < ef(100, rows), "rows={rows}");
+        }
+        assert_eq!(ef(10, 1_000_000), 66);
+    }
+
+    #[test]
     fn a_recall_of_one_is_exact() {
         assert_eq!(ef_search(Effort::Recall(1.0), 10, 100), None);
         assert_eq!(ef_search(Effort::Exact, 10, 100), None);

@@ -22,14 +22,13 @@ struct Since {
 impl Since {
     fn insert(&mut self, row: u32, lsn: u64) {
         self.by_row.insert(row, lsn);
-        // Nearly always the newest.
-        let later = self.versions.iter().rev().take_while(|&&v| v > lsn).count();
-        self.versions.insert(self.versions.len() - later, lsn);
+        let place = self.versions.len() - self.later_than(lsn);
+        self.versions.insert(place, lsn);
     }
 
-    /// How many are later than `lsn`: few, so they are counted from the end.
+    /// How many are later than `lsn`.
     fn later_than(&self, lsn: u64) -> usize {
-        self.versions.iter().rev().take_while(|&&v| v > lsn).count()
+        self.versions.len() - self.versions.partition_point(|&version| version <= lsn)
     }
 }
 
@@ -100,6 +99,14 @@ impl Tombstones {
             since.insert(row, lsn);
             word.fetch_or(bit, Ordering::Release);
             self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Deletes rows, each as of its version, in the order that costs least: that of versions.
+    pub fn delete_all(&self, mut deletions: Vec<(u32, u64)>) {
+        deletions.sort_unstable_by_key(|&(_, lsn)| lsn);
+        for (row, lsn) in deletions {
+            self.delete(row, lsn);
         }
     }
 

@@ -70,6 +70,30 @@ fn writes_after_a_failed_publication_leave_no_files() {
 }
 
 #[test]
+fn a_log_that_fails_as_the_memtable_fills_answers_everybody() {
+    for durability in [Durability::Os, Durability::Memory, Durability::Sync] {
+        let disk = SimDisk::new();
+        let home = Home::on(sim_env(&disk));
+        let database = home.open(small());
+        let schema = plain(KeyType::U64, 32, MetricName::L2);
+        let collection = database.create_collection("c", schema).unwrap();
+        let write = |n| collection.write(upsert(&collection, n..n + 1), durable(durability));
+        assert!((0..250).all(|n| write(n).is_ok()));
+        // The sync of the log, at the end of the memtable where there is none before.
+        let faults = home.env.faults.clone();
+        let pass = faults.hits(KillPoint::K5SyncIssued) + 1;
+        faults.arm(KillPoint::K5SyncIssued, pass, FaultAction::Error);
+        let refused = (250..2_000).filter(|&n| write(n).is_err()).count();
+        if durability != Durability::Memory {
+            assert!(refused > 1_000, "{durability:?}: {refused} refused");
+            assert_eq!(write(0).unwrap_err().code(), Code::Closed);
+        }
+        // It ends; what it says is told elsewhere.
+        drop(database.close());
+    }
+}
+
+#[test]
 fn a_lost_mark_loses_no_acknowledgement_and_takes_no_more_writes() {
     let disk = SimDisk::new();
     let home = Home::on(sim_env(&disk));

@@ -134,7 +134,9 @@ impl BindingCollection {
             Ok((batch, options)) => {
                 let writes = Arc::clone(&self.writes);
                 let done = move |result| writes.answer(id, result);
-                self.inner.submit_held(batch, options, Box::new(done))
+                let submit = || Ok(self.inner.submit_held(batch, options, Box::new(done)));
+                // Should it panic, `done` is told when it is dropped.
+                guarded(submit).unwrap_or(false)
             }
             Err(error) => {
                 self.writes.answer(id, Err(error));

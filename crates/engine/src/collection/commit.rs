@@ -45,7 +45,7 @@ impl Reply {
         Self(Some(done))
     }
 
-    fn send(mut self, result: Result<WriteResult>) {
+    pub fn send(mut self, result: Result<WriteResult>) {
         self.call(result);
     }
 
@@ -190,8 +190,10 @@ impl Collection {
         let memtable_bytes = self.options.memtable_bytes_effective();
         let bytes_max = GROUP_BYTES_MAX.min(memtable_bytes as u64);
         let view = self.view.load_full();
-        while bytes < bytes_max
-            && view.active().table.bytes() < memtable_bytes
+        // Each group takes one at least: a full memtable of a log that failed stays as it is, and
+        // what waits has to hear of it.
+        while (pending.is_empty()
+            || (bytes < bytes_max && view.active().table.bytes() < memtable_bytes))
             && let Some(Submission {
                 batch,
                 options,

@@ -202,14 +202,14 @@ fn transfer_deletions(inputs: &[Arc<Segment>], lsn: u64, merged: &Segment) {
     if planted(Bug::CompactionDropsTombstone) {
         return;
     }
+    let mut deletions = Vec::new();
     for input in inputs {
         for (row, deleted) in input.tombstones.after(lsn) {
             // A key stands at most once among the rows that were live at `lsn`.
-            if let Some(row) = merged.row_of(input.key(row)) {
-                merged.tombstones.delete(row, deleted);
-            }
+            deletions.extend(merged.row_of(input.key(row)).map(|row| (row, deleted)));
         }
     }
+    merged.tombstones.delete_all(deletions);
 }
 
 impl RowSource for Segment {

@@ -65,7 +65,10 @@ impl Collection {
             (view.lsn, memtables.any(|m| m.table.is_unlogged()))
         };
         if unlogged {
-            self.flush_now()?;
+            self.flush_now()
+                .inspect_err(|error| self.note_background_error(error))?;
+            // Segments of a few rows each would add up.
+            self.schedule_compaction();
         }
         self.core.lock().writable()?.sync()?;
         Ok(covered)
@@ -121,12 +124,11 @@ impl Collection {
             let origins = built.origins;
             let from = Arc::clone(&table);
             let transfer: Transfer = Box::new(move |segment| {
-                for (new, origin) in origins.iter().enumerate() {
-                    if let Some(deleted) = from.deleted_by(origin.row) {
-                        let new = u32::try_from(new).expect("rows are counted in 32 bits");
-                        segment.tombstones.delete(new, deleted);
-                    }
-                }
+                let moved = |(new, origin): (u32, &Origin)| {
+                    from.deleted_by(origin.row).map(|deleted| (new, deleted))
+                };
+                let deletions = (0..).zip(&origins).filter_map(moved).collect();
+                segment.tombstones.delete_all(deletions);
             });
             added = Some((built.entry, transfer));
         }

@@ -169,14 +169,14 @@ impl Collection {
         done: Done,
         held: bool,
     ) -> bool {
+        let reply = commit::Reply::new(done);
         let checked = self
             .check_open()
             .and_then(|()| sequence::check(&self.schema, &batch));
         if let Err(error) = checked {
-            done(Err(error));
+            reply.send(Err(error));
             return false;
         }
-        let reply = commit::Reply::new(done);
         let submission = commit::Submission {
             batch,
             options,
@@ -300,6 +300,10 @@ impl Collection {
 
     pub(crate) fn rename(&self, name: &str) {
         name.clone_into(&mut self.name.write());
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.core.lock().is_poisoned()
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

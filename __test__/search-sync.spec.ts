@@ -81,7 +81,6 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       },
       (error) => error,
     )
-    writes.end()
     return made
   }
 })

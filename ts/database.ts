@@ -137,13 +137,7 @@ export async function openWith(
   const binding = load()
   const lifetime = new Lifetime()
   const writes = new Writes(lifetime)
-  let native: BindingDatabase
-  try {
-    native = await openNative(binding, path, settings, writes)
-  } catch (error) {
-    writes.end()
-    throw error
-  }
+  const native = await openNative(binding, path, settings, writes)
   if (path !== null) void warnAbout(path, settings.onWarning)
   return new EmbeddedDatabase(
     binding,
@@ -267,11 +261,8 @@ class EmbeddedDatabase implements Database {
   }
 
   close(): Promise<void> {
-    const { lifetime, idleCommits, writes } = this.#context
-    const closed = lifetime.close(async () => {
-      writes.end()
-      unwrap(await this.#native.close())
-    })
+    const { lifetime, idleCommits } = this.#context
+    const closed = lifetime.close(async () => unwrap(await this.#native.close()))
     idleCommits?.stop()
     this.#ending.abort()
     return closed

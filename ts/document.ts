@@ -1,5 +1,5 @@
 // Where a chunk of a document comes from, as ordinary fields of its record.
-import { wrong } from './check.js'
+import { isPlainObject, wrong } from './check.js'
 
 /** Where a chunk of a document comes from. */
 export interface DocumentMetadata {
@@ -35,6 +35,20 @@ export function documentFields({
   chunkIndex = -1,
   customFields = {},
 }: DocumentMetadataInput): DocumentFields {
+  if (typeof sourceFile !== 'string') {
+    throw wrong('a chunk of a document names its file', 'string', sourceFile, 'sourceFile')
+  }
+  if (!Number.isSafeInteger(chunkIndex) || chunkIndex < -1) {
+    throw wrong(
+      'a chunk of a document has a place in it',
+      'integer from -1',
+      chunkIndex,
+      'chunkIndex',
+    )
+  }
+  if (!isPlainObject(customFields)) {
+    throw wrong('custom fields are given by name', 'object', customFields, 'customFields')
+  }
   const own = { source_file: sourceFile, chunk_index: chunkIndex }
   for (const name of Object.keys(own)) {
     if (!Object.hasOwn(customFields, name)) continue
@@ -50,6 +64,7 @@ export function documentFields({
  * @throws {CairnError} `ERR_INVALID_ARGUMENT` if the record is no chunk: it has no `source_file`.
  */
 export function documentOf(fields: { readonly [name: string]: unknown }): DocumentMetadata {
+  if (!isPlainObject(fields)) throw wrong('a record has fields', 'object', fields, 'fields')
   const { source_file: sourceFile, chunk_index: chunkIndex = -1, ...rest } = fields
   if (typeof sourceFile !== 'string') {
     throw wrong('a chunk of a document names its file', 'string', sourceFile, 'source_file')

@@ -1,4 +1,5 @@
 // Promises of writes, settled many at a time.
+import { clearInterval, setInterval } from 'node:timers'
 import type { CairnError } from '../errors.js'
 import type { Lifetime } from '../internal/lifetime.js'
 import type { WriteResult } from '../types.js'
@@ -20,7 +21,7 @@ const foreverMs = 2 ** 31 - 1
  */
 export class Writes {
   readonly #waiting = new Map<number, Waiting>()
-  readonly #alive = setInterval(() => {}, foreverMs).unref()
+  #alive: NodeJS.Timeout | undefined
   readonly #lifetime: Lifetime
   #last = 0
 
@@ -34,10 +35,10 @@ export class Writes {
     explain: (error: CairnError) => CairnError,
   ): Promise<WriteResult> {
     const id = this.#next()
+    // What throws has not been submitted.
+    submit(id)
     return new Promise((resolve, reject) => {
-      // What throws has not been submitted.
-      submit(id)
-      if (this.#waiting.size === 0) this.#alive.ref()
+      if (this.#waiting.size === 0) this.#alive = setInterval(() => {}, foreverMs)
       this.#waiting.set(id, { resolve, reject, explain })
       this.#lifetime.begin()
     })
@@ -63,12 +64,7 @@ export class Writes {
       const waiting = this.#take(id)
       waiting?.reject(waiting.explain(fromNativeError(error)))
     }
-    if (this.#waiting.size === 0) this.#alive.unref()
-  }
-
-  /** Nothing more will begin, and nothing waits. */
-  end(): void {
-    clearInterval(this.#alive)
+    if (this.#waiting.size === 0) clearInterval(this.#alive)
   }
 
   #next(): number {

@@ -1,5 +1,6 @@
 // A collection: checks, one call into the addon, and its answer in public types.
 import process from 'node:process'
+import { types } from 'node:util'
 import { notYet, oneOf, optionsOf, wholeNumber } from './check.js'
 import { CairnError, toCairnError, withDetails } from './errors.js'
 import type { IdleCommits } from './idle-commit.js'
@@ -82,7 +83,8 @@ export interface Collection<S extends Schema = Schema> {
   /**
    * Writes a stream of rows, arrays of rows, or columns, in atomic chunks, reading no further
    * ahead than four of them. Chunks acknowledged before a failure stay. Closing the database ends
-   * it with `ERR_CLOSED`.
+   * it with `ERR_CLOSED`. A row that was yielded belongs to its chunk until that is written: yield
+   * another object, and another vector, for the next one.
    *
    * @param source - An (async) iterable; an array of rows will do.
    */
@@ -249,7 +251,12 @@ export class EmbeddedCollection implements Collection {
       const answer = this.#encoder.encodeKeys(list, (column, ends) =>
         this.#native.get(column, ends, select.fields, select.names, select.vectors),
       )
-      const wanted = typeof list === 'object' ? list : [list]
+      // Like everything that was given, the keys may change while this waits.
+      const wanted = types.isBigUint64Array(list)
+        ? list.slice()
+        : typeof list === 'object'
+          ? list
+          : [list]
       const block = new Block(unwrap(await answer))
       throwIfAborted(signal)
       return block.records(this.#layout, wanted)

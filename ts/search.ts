@@ -77,12 +77,10 @@ export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
   const { dim, name } = shape.vectors[field] as VectorShape
   const select = toNativeSelect(given, shape)
   const vector = toFloats(value, dim, { field: name })
-  return {
-    vector,
-    numbers: numbersOf(given, field, select),
-    names: select.names,
-    signal: checkSignal(given['signal']),
-  }
+  const signal = checkSignal(given['signal'])
+  const numbers = numbersOf(given, field, select)
+  // A signal may be anybody's object, whose members search before this one is asked.
+  return { vector, numbers: signal ? numbers.slice() : numbers, names: select.names, signal }
 }
 
 /**
@@ -105,7 +103,8 @@ export function toNativeBatchQuery(query: unknown, shape: SchemaShape): NativeBa
       queries,
     })
   }
-  return { vectors, queries, numbers, signal: checkSignal(given['signal']) }
+  const signal = checkSignal(given['signal'])
+  return { vectors, queries, numbers: signal ? numbers.slice() : numbers, signal }
 }
 
 /** Checks `select` and `vectors`. */

@@ -297,6 +297,13 @@ export function databaseContract(home: Home): void {
     t.deepEqual(batch.keys, new BigUint64Array([0n, 2n ** 64n - 1n]))
     await ids.upsert({ keys: new BigUint64Array([7n]), vectors: new Float32Array([5]) })
     t.deepEqual(await ids.has([7n, 8n]), [true, false])
+    const asked = new BigUint64Array([7n, 1n])
+    const reading = ids.get(asked)
+    asked.fill(0n)
+    t.deepEqual(
+      (await reading).map((record) => record?.key),
+      [7n, 1n],
+    )
     t.is((await ids.delete(new BigUint64Array([0n, 7n]))).deleted, 2)
     t.deepEqual(await all(ids), [1n, 2n ** 53n + 1n, 2n ** 64n - 1n])
     await fails(t, () => ids.add({ key: 1n, vector: [1] }), 'ERR_ALREADY_EXISTS', { key: 1n })

@@ -27,7 +27,7 @@ export async function measureStallAndReopen({ settings, data }) {
       stalls.push(found)
       log(
         `run ${run} of ${repetitions}: longest stall ${found.longest.toFixed(1)} ms, ` +
-          `idle ${found.idle.toFixed(1)} ms, ${grouped(found.rate)} rows/s${last ? `, finished in ${found.finished.toFixed(0)} s` : ''}`,
+          `without us ${found.beside.toFixed(1)} ms, ${grouped(found.rate)} rows/s${last ? `, finished in ${found.finished.toFixed(0)} s` : ''}`,
       )
     }
     return [
@@ -52,9 +52,9 @@ function stallFigures(stalls, rows) {
       note,
     ),
     figure(
-      'event loop with nothing to do, for as long: longest stall of a run',
+      'event loop beside one thread that counts, without us, for as long: longest stall of a run',
       'ms',
-      of(({ idle }) => idle),
+      of(({ beside }) => beside),
       {},
       'what the machine does to anybody',
     ),

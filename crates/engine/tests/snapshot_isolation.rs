@@ -250,7 +250,8 @@ fn pinned_versions_outlive_flush_compaction_and_deletion() {
         };
         assert!(segments(&home) > 0);
         pinned.clear();
-        assert_eq!(segments(&home), 0);
+        // The last readers leave that to other threads.
+        eventually("their files go", || segments(&home) == 0);
     }
 }
 

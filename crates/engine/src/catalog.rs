@@ -46,7 +46,7 @@ impl Catalog {
     }
 }
 
-/// The current catalog, or `None` in a directory that has none yet.
+/// The current catalog, or `None` in a directory that has none yet. Nothing is written.
 pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
     let Some(version) = cairn_storage::read_current(env, dir)? else {
         // The first catalog lists nothing, so losing it loses nothing. Later ones are published
@@ -58,9 +58,6 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
         }
         return Ok(None);
     };
-    // The process before may have been killed between renaming CURRENT and syncing the directory.
-    // What the catalog before lists must stay until this one is sure to be found again.
-    collection::sync_dir(&*env.disk, dir)?;
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, version)?;
     let damaged = |what: String| {
         Error::from(StorageError::Corrupt {
@@ -79,8 +76,15 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
         let invalid = |error: Error| damaged(format!("{}: {error}", entry.name));
         entry.schema.validate().map_err(invalid)?;
     }
-    manifest::remove_others(env, dir, DIR, EXTENSION, version)?;
     Ok(Some(catalog))
+}
+
+/// Makes sure that `catalog`, which was just read, is found again, and removes all others.
+pub(crate) fn settle(env: &Env, dir: &Path, catalog: &Catalog) -> Result<()> {
+    // The process before may have been killed between renaming CURRENT and syncing the directory.
+    // What the catalog before lists must stay until this one is sure to be found again.
+    collection::sync_dir(&*env.disk, dir)?;
+    manifest::remove_others(env, dir, DIR, EXTENSION, catalog.version)
 }
 
 /// Makes `catalog` the current one, atomically and durably, and removes the one before it.

@@ -13,7 +13,7 @@ use cairn_storage::{DirectoryLock, Holder, StorageError};
 
 use crate::catalog::{self, Catalog, CatalogEntry};
 use crate::collection::{self, Collection, CollectionStats, Opening};
-use crate::error::{Code, Error, Result, closed};
+use crate::error::{Code, Error, Result, closed, read_only};
 use crate::limits::COLLECTIONS_MAX;
 use crate::manifest;
 use crate::options::Options;
@@ -30,13 +30,25 @@ pub struct Database {
 }
 
 struct State {
-    /// That of the directory and that of the logs, when they are elsewhere. Freed by `close()`.
-    locks: Option<(DirectoryLock, Option<DirectoryLock>)>,
+    /// `None` once closed.
+    role: Option<Role>,
     catalog: Catalog,
     /// Collections by id; one that could not be opened keeps its error.
     open: BTreeMap<u64, Result<Arc<Collection>>>,
     /// A catalog could not be published: which one a restart finds is open, so nothing more is.
     poisoned: bool,
+}
+
+/// What this database may do with its directory.
+enum Role {
+    /// Everything, as long as it holds these locks: that of the directory and that of the logs, when
+    /// they are elsewhere.
+    Writer(
+        #[expect(dead_code, reason = "held")] DirectoryLock,
+        #[expect(dead_code, reason = "held")] Option<DirectoryLock>,
+    ),
+    /// Read, beside whoever else does anything.
+    Reader,
 }
 
 /// One line of a listing.
@@ -88,6 +100,7 @@ impl Database {
         collection::make_dir(&*env.disk, &dir.join(COLLECTIONS))?;
         let catalog = match catalog::read(&env, dir)? {
             Some(catalog) => {
+                catalog::settle(&env, dir, &catalog)?;
                 check_wal_dir(&catalog, &options)?;
                 catalog
             }
@@ -130,13 +143,51 @@ impl Database {
             options,
             versions: Arc::new(AtomicU64::new(0)),
             state: Mutex::new(State {
-                locks: Some((lock, logs_lock)),
+                role: Some(Role::Writer(lock, logs_lock)),
                 catalog,
                 open: BTreeMap::new(),
                 poisoned: false,
             }),
         };
         database.open_all()?;
+        Ok(Arc::new(database))
+    }
+
+    /// Opens the newest flushed state of the database in `dir` for reading, beside its writer if
+    /// there is one. Nothing is written, and no lock is taken.
+    ///
+    /// # Errors
+    /// `ERR_NOT_FOUND` when no database is there, else as [`Database::open`].
+    pub fn open_read_only(env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
+        let catalogs = dir.join(catalog::DIR);
+        let there = env.disk.entry(&catalogs);
+        let catalog = match there.map_err(StorageError::io("entry", &catalogs))? {
+            Some(_) => catalog::read(&env, dir)?,
+            None => None,
+        };
+        let catalog = catalog.ok_or_else(|| {
+            Error::new(Code::NotFound, "no database is there")
+                .text("path", dir.display().to_string())
+        })?;
+        let database = Self {
+            env,
+            dir: dir.to_path_buf(),
+            options,
+            versions: Arc::new(AtomicU64::new(0)),
+            state: Mutex::new(State {
+                role: Some(Role::Reader),
+                catalog: catalog.clone(),
+                open: BTreeMap::new(),
+                poisoned: false,
+            }),
+        };
+        {
+            let mut state = database.state.lock();
+            for entry in &catalog.collections {
+                let opened = database.open_frozen(entry, &catalog);
+                state.open.insert(entry.id, opened);
+            }
+        }
         Ok(Arc::new(database))
     }
 
@@ -342,14 +393,14 @@ impl Database {
     /// The first error of a collection's close; everything is closed all the same.
     pub fn close(&self) -> Result<()> {
         let mut state = self.state.lock();
-        if state.locks.is_none() {
+        if state.role.is_none() {
             return Ok(());
         }
         let mut outcome = Ok(());
         for collection in std::mem::take(&mut state.open).into_values().flatten() {
             outcome = outcome.and(collection.close());
         }
-        state.locks = None;
+        state.role = None;
         outcome
     }
 
@@ -450,16 +501,36 @@ impl Database {
     }
 
     fn open_entry(&self, entry: &CatalogEntry, catalog: &Catalog) -> Result<Arc<Collection>> {
-        collection::open(Opening {
+        let (root, wal_dir) = (self.root_of(entry.id), self.wal_dir_of(entry.id, catalog));
+        collection::open(self.opening(entry, &root, &wal_dir))
+    }
+
+    /// Opens the newest flushed state of a collection for reading.
+    fn open_frozen(&self, entry: &CatalogEntry, catalog: &Catalog) -> Result<Arc<Collection>> {
+        let (root, wal_dir) = (self.root_of(entry.id), self.wal_dir_of(entry.id, catalog));
+        let manifest =
+            manifest::read(&self.env, &root, entry.id)?.ok_or_else(|| StorageError::Missing {
+                file: root.join("CURRENT"),
+            })?;
+        collection::open_frozen(self.opening(entry, &root, &wal_dir), manifest)
+    }
+
+    fn opening<'a>(
+        &'a self,
+        entry: &'a CatalogEntry,
+        root: &'a Path,
+        wal_dir: &'a Path,
+    ) -> Opening<'a> {
+        Opening {
             env: &self.env,
             id: entry.id,
             name: &entry.name,
             schema: &entry.schema,
-            root: &self.root_of(entry.id),
-            wal_dir: &self.wal_dir_of(entry.id, catalog),
+            root,
+            wal_dir,
             options: &self.options,
             versions: &self.versions,
-        })
+        }
     }
 
     fn root_of(&self, id: u64) -> PathBuf {
@@ -475,7 +546,7 @@ impl Database {
 
     fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state.lock();
-        match state.locks {
+        match state.role {
             Some(_) => Ok(state),
             None => Err(closed()),
         }
@@ -483,6 +554,9 @@ impl Database {
 
     fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state()?;
+        if let Some(Role::Reader) = state.role {
+            return Err(read_only());
+        }
         if state.poisoned {
             return Err(crate::error::poisoned());
         }

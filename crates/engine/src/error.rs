@@ -38,6 +38,8 @@ pub enum Code {
     ConditionFailed,
     /// Another writer has the directory.
     Locked,
+    /// The database was opened for reading.
+    ReadOnly,
     /// The handle is closed, or poisoned by a failed sync.
     Closed,
     /// The caller's signal fired.
@@ -76,6 +78,7 @@ impl Code {
             Self::AlreadyExists => "ERR_ALREADY_EXISTS",
             Self::ConditionFailed => "ERR_CONDITION_FAILED",
             Self::Locked => "ERR_LOCKED",
+            Self::ReadOnly => "ERR_READ_ONLY",
             Self::Closed => "ERR_CLOSED",
             Self::Aborted => "ERR_ABORTED",
             Self::Deadline => "ERR_DEADLINE",
@@ -263,6 +266,11 @@ pub(crate) fn poisoned() -> Error {
         Code::Closed,
         "a write to disk failed earlier; reads go on, writes need a reopen",
     )
+}
+
+/// What every call that changes something answers where the database was opened for reading.
+pub(crate) fn read_only() -> Error {
+    Error::new(Code::ReadOnly, "the database was opened for reading")
 }
 
 /// What every call answers after `close()`.

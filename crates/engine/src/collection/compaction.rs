@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cairn_env::{Bug, Lane, planted};
 
@@ -32,6 +33,10 @@ const BURIED_ROWS_MIN: usize = 4_096;
 /// Rows from which a graph answers faster than a scan: at 1,024 rows a scan reads 0.5 MiB at 128
 /// dims, about 20 microseconds, which is what a graph takes.
 const GRAPH_ROWS_MIN: usize = 1_024;
+/// Flushes that follow each other within this time are one stream of rows.
+const STREAM_PAUSE: Duration = Duration::from_millis(250);
+/// Segments that a stream of rows may add before they are merged all the same.
+const STREAM_SEGMENTS_MAX: usize = 32;
 /// Rows of the largest segment that merging makes by itself.
 const SEGMENT_ROWS_MAX: usize = 64 * 1024 * 1024;
 
@@ -70,14 +75,28 @@ impl Collection {
         };
         loop {
             self.compaction_cancel.store(false, Ordering::Release);
+            let mut job = self.background_job();
+            job.stop = job.stop.when(Arc::clone(&self.compaction_cancel));
+            self.wait_for_pause(&job);
             let view = self.view.load_full();
             let inputs = self.plan(&view);
             if inputs.is_empty() {
                 return Ok(());
             }
-            let mut job = self.background_job();
-            job.stop = job.stop.when(Arc::clone(&self.compaction_cancel));
             self.merge(&inputs, &job)?;
+        }
+    }
+
+    /// Waits while rows stream in: until then the cores are the writers', and what the stream left is
+    /// merged once instead of again and again.
+    fn wait_for_pause(&self, job: &Job) {
+        let most = self.view.load().segments.len() + STREAM_SEGMENTS_MAX;
+        let streams = || {
+            let flushed_at = Duration::from_millis(self.flushed_at.load(Ordering::Relaxed));
+            self.env.clock.now() < flushed_at + STREAM_PAUSE
+        };
+        while streams() && self.view.load().segments.len() < most && !job.stop.is_due() {
+            self.env.clock.sleep(STREAM_PAUSE / 10);
         }
     }
 

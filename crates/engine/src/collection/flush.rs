@@ -1,6 +1,7 @@
 //! Turning frozen memtables into segments, so that their log can go.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cairn_env::{Env, Lane};
 
@@ -136,7 +137,10 @@ impl Collection {
             added,
             removed: Vec::new(),
             flushed: Some((table, lsn)),
-        })
+        })?;
+        let now = u64::try_from(self.env.clock.now().as_millis()).unwrap_or(u64::MAX);
+        self.flushed_at.store(now, Ordering::Relaxed);
+        Ok(())
     }
 }
 

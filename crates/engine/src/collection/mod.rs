@@ -23,7 +23,7 @@ use cairn_env::{Env, Lane};
 use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::error::{Error, Result, closed, poisoned};
+use crate::error::{Error, Result, closed, poisoned, read_only};
 use crate::manifest::Manifest;
 use crate::options::Options;
 use crate::schema::Schema;
@@ -31,7 +31,9 @@ use crate::snapshot::Snapshot;
 use crate::stop::{Job, Stop};
 use crate::view::View;
 
-pub(crate) use recovery::{Opening, create, list, make_dir, open, remove_tree, sync_dir};
+pub(crate) use recovery::{
+    Opening, create, list, make_dir, open, open_frozen, remove_tree, sync_dir,
+};
 pub(crate) use sequence::check_vector;
 pub use stats::{CollectionStats, SegmentStats};
 
@@ -45,6 +47,8 @@ pub struct Collection {
     schema: Schema,
     env: Env,
     dirs: Dirs,
+    /// Set when it was opened without a log.
+    read_only: bool,
     options: Options,
     /// The database's version counter, shared by its collections.
     versions: Arc<AtomicU64>,
@@ -55,6 +59,8 @@ pub struct Collection {
     manifest: Mutex<Manifest>,
     /// The published manifest's, for those who must not wait for a publication.
     flushed_lsn: AtomicU64,
+    /// When the last flush ended, in milliseconds of the monotonic clock; its start stands for none.
+    flushed_at: AtomicU64,
     flushing: Mutex<()>,
     compacting: Mutex<()>,
     /// Set while a compaction that a larger one makes pointless should end.
@@ -171,7 +177,7 @@ impl Collection {
     ) -> bool {
         let reply = commit::Reply::new(done);
         let checked = self
-            .check_open()
+            .check_writable()
             .and_then(|()| sequence::check(&self.schema, &batch));
         if let Err(error) = checked {
             reply.send(Err(error));
@@ -214,9 +220,9 @@ impl Collection {
     /// written with, and returns the version it covers.
     ///
     /// # Errors
-    /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`.
+    /// `ERR_CLOSED`, `ERR_READ_ONLY`, `ERR_NO_SPACE`, `ERR_IO`.
     pub fn commit(self: &Arc<Self>) -> Result<u64> {
-        self.check_open()?;
+        self.check_writable()?;
         self.make_durable()
     }
 
@@ -225,9 +231,9 @@ impl Collection {
     ///
     /// # Errors
     /// `ERR_ABORTED` or `ERR_DEADLINE` when the job was stopped (what was there stays);
-    /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`.
+    /// `ERR_CLOSED`, `ERR_READ_ONLY`, `ERR_NO_SPACE`, `ERR_IO`.
     pub fn compact(self: &Arc<Self>, job: &Job) -> Result<()> {
-        self.check_open()?;
+        self.check_writable()?;
         job.stop.check()?;
         self.flush_now()?;
         self.compact_all(job)
@@ -252,6 +258,9 @@ impl Collection {
     /// What making it durable answers; it is closed all the same.
     pub fn close(self: &Arc<Self>) -> Result<()> {
         if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if self.read_only {
             return Ok(());
         }
         self.start();
@@ -309,6 +318,14 @@ impl Collection {
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
+        }
+        Ok(())
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.read_only {
+            return Err(read_only());
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::frame::{Changes, KIND_CHANGES};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::options::Options;
 use crate::schema::Schema;
-use crate::segment;
+use crate::segment::{self, Segment};
 use crate::view::{MemtableView, View};
 
 use super::commit::{self, Queue};
@@ -83,13 +83,7 @@ pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
 /// # Errors
 /// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
 pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
-    let Opening {
-        env,
-        id,
-        root,
-        schema,
-        ..
-    } = opening;
+    let Opening { env, id, root, .. } = opening;
     let manifest = manifest::read(env, root, id)?.ok_or_else(|| StorageError::Missing {
         file: root.join("CURRENT"),
     })?;
@@ -100,31 +94,72 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
     let (kind, extension) = (manifest::DIR, manifest::EXTENSION);
     manifest::remove_others(env, root, kind, extension, manifest.version)?;
     remove_orphans(env, &dirs, &manifest)?;
+    let segments = open_segments(opening, &manifest)?;
+    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments)?;
+    let collection = assemble(opening, manifest, view, Some(wal));
+    collection.schedule_flush();
+    collection.schedule_compaction();
+    Ok(collection)
+}
+
+/// Opens the state of a collection that `manifest` describes, for reading only: no log is looked
+/// at and nothing is written.
+///
+/// # Errors
+/// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
+pub(crate) fn open_frozen(opening: Opening<'_>, manifest: Manifest) -> Result<Arc<Collection>> {
+    let segments = open_segments(opening, &manifest)?;
+    let view = flushed_view(opening.schema, manifest.flushed_lsn, segments);
+    Ok(assemble(opening, manifest, view, None))
+}
+
+fn open_segments(opening: Opening<'_>, manifest: &Manifest) -> Result<Arc<[Arc<Segment>]>> {
+    let dirs = Dirs::new(opening.root);
     let open = |entry: &SegmentEntry| {
+        let (env, schema) = (opening.env, opening.schema);
         segment::open(env, &dirs.segments, &dirs.deletions, schema, entry.clone()).map(Arc::new)
     };
-    let segments = manifest.segments.iter().map(open).collect::<Result<_>>()?;
-    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments)?;
-    opening.versions.fetch_max(view.lsn, Ordering::Relaxed);
+    manifest.segments.iter().map(open).collect()
+}
 
-    let collection = Arc::new(Collection {
-        id,
+/// What a collection looks like before anything of its log is replayed.
+fn flushed_view(schema: &Schema, flushed_lsn: u64, segments: Arc<[Arc<Segment>]>) -> View {
+    View {
+        lsn: flushed_lsn,
+        count: segments.iter().map(|segment| segment.live() as u64).sum(),
+        memtables: vec![MemtableView::active(schema)],
+        segments,
+    }
+}
+
+/// Puts a collection together; without a log it is for reading only.
+fn assemble(
+    opening: Opening<'_>,
+    manifest: Manifest,
+    view: View,
+    wal: Option<Wal>,
+) -> Arc<Collection> {
+    opening.versions.fetch_max(view.lsn, Ordering::Relaxed);
+    Arc::new(Collection {
+        id: opening.id,
         name: RwLock::new(opening.name.to_owned()),
-        schema: schema.clone(),
-        env: env.clone(),
-        dirs,
+        schema: opening.schema.clone(),
+        env: opening.env.clone(),
+        dirs: Dirs::new(opening.root),
+        read_only: wal.is_none(),
         options: opening.options.clone(),
         versions: Arc::clone(opening.versions),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
         core: Mutex::new(Core {
-            wal: Some(wal),
+            wal,
             poisoned: false,
             live: view.count,
             buried: 0,
         }),
         view: ArcSwap::from_pointee(view),
         flushed_lsn: AtomicU64::new(manifest.flushed_lsn),
+        flushed_at: AtomicU64::new(0),
         manifest: Mutex::new(manifest),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
@@ -134,27 +169,19 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
         closed: AtomicBool::new(false),
         ending: Arc::default(),
         background_error: Mutex::new(None),
-    });
-    collection.schedule_flush();
-    collection.schedule_compaction();
-    Ok(collection)
+    })
 }
 
 /// Applies the log's frames beyond `flushed_lsn` to memtables over `segments`.
 fn replay_log(
     opening: Opening<'_>,
     flushed_lsn: u64,
-    segments: Arc<[Arc<segment::Segment>]>,
+    segments: Arc<[Arc<Segment>]>,
 ) -> Result<(View, Wal)> {
     let Opening {
         schema, wal_dir, ..
     } = opening;
-    let mut view = View {
-        lsn: flushed_lsn,
-        count: segments.iter().map(|segment| segment.live() as u64).sum(),
-        memtables: vec![MemtableView::active(schema)],
-        segments,
-    };
+    let mut view = flushed_view(schema, flushed_lsn, segments);
     let memtable_bytes = opening.options.memtable_bytes_effective();
     let mut replay = |frame: Frame<'_>| -> Result<(), StorageError> {
         let file = wal_dir.to_path_buf();

@@ -1,4 +1,5 @@
 // The writer of stall-and-reopen.mjs, in a process of its own.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,17 +12,21 @@ import { readVectors } from '../lib/data.mjs'
  * Ingests rows while a timer of one millisecond watches the event loop.
  *
  * @returns The longest time in milliseconds between two of its ticks beyond the one that was asked for,
- * the same of a loop that has nothing to do for as long beside a thread that counts, the 99th percentile
- * of the delay, and rows per second; seconds of `compact` where `finish` is set.
+ * what the host of a virtual machine took of the cores meanwhile, the longest time of a loop that has
+ * nothing to do for as long beside a thread that counts, the 99th percentile of the delay, and rows per
+ * second.
  */
-export async function write({ data, dataset, rows, batchRows, folder, finish }) {
+export async function write({ data, dataset, rows, batchRows, folder }) {
   const { matrix, dim } = readVectors(data, dataset, 'base', rows)
   const db = await open(join(folder, 'db'), { durability: 'sync' })
   const collection = await db.collection('v', schemaOf(dim))
   const batches = columnBatches(matrix, dim, batchRows)
   globalThis.gc()
+  // What reading the data left is given back to the system meanwhile.
+  await delay(500)
 
   const watch = monitorEventLoopDelay({ resolution: 1 })
+  const stolenBefore = stolenMilliseconds()
   const timer = watchLoop()
   watch.enable()
   const started = performance.now()
@@ -29,6 +34,9 @@ export async function write({ data, dataset, rows, batchRows, folder, finish }) 
   const seconds = (performance.now() - started) / 1000
   watch.disable()
   const longest = timer.stop()
+  // The kernel counts a pause once it is over, core by core.
+  await delay(100)
+  const stolen = stolenMilliseconds() - stolenBefore
 
   const counting = new Worker('for (let n = 0; ; n += 1);', { eval: true })
   const control = watchLoop()
@@ -36,9 +44,19 @@ export async function write({ data, dataset, rows, batchRows, folder, finish }) 
   const beside = control.stop()
   await counting.terminate()
 
-  const finished = finish ? await timed(() => collection.compact()) : Number.NaN
   await db.close()
-  return { longest, beside, p99: watch.percentile(99) / 1e6, rate: rows / seconds, finished }
+  return { longest, stolen, beside, p99: watch.percentile(99) / 1e6, rate: rows / seconds }
+}
+
+/** Merges what was written into one segment with a graph; returns the seconds that took. */
+export async function finish(folder) {
+  const db = await open(join(folder, 'db'))
+  const collection = await db.collection('v')
+  const started = performance.now()
+  await collection.compact()
+  const seconds = (performance.now() - started) / 1000
+  await db.close()
+  return seconds
 }
 
 function watchLoop() {
@@ -59,8 +77,12 @@ function watchLoop() {
   }
 }
 
-async function timed(action) {
-  const started = performance.now()
-  await action()
-  return (performance.now() - started) / 1000
+/**
+ * Milliseconds, summed over the cores, for which the host of a virtual machine did not run them although they
+ * had work; in steps of 10, and 0 where no kernel tells.
+ */
+function stolenMilliseconds() {
+  if (process.platform !== 'linux') return 0
+  const cores = readFileSync('/proc/stat', 'utf8').matchAll(/^cpu\d+ (.*)$/gm)
+  return [...cores].reduce((sum, [, columns]) => sum + 10 * Number(columns.split(' ')[7]), 0)
 }

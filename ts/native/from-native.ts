@@ -138,7 +138,11 @@ export class Block {
 
   /** All keys in order. */
   keys(): (string | bigint)[] {
-    return this.#word(KEY_KIND) === 1 ? Array.from(this.keyNumbers()) : this.keyStrings()
+    if (this.#word(KEY_KIND) !== 1) return this.keyStrings()
+    const start = this.#word(KEYS) >>> 3
+    const keys: bigint[] = []
+    for (let row = 0; row < this.rows; row += 1) keys.push(this.#longs[start + row] as bigint)
+    return keys
   }
 
   /** All keys of a collection keyed by numbers, copied. */

@@ -213,6 +213,8 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
       memtableBytes: 1e6,
       walDir: undefined,
       walBytesMax: 2e6,
+      compaction: 'leveled',
+      compactionRateMax: 1e9,
       threads: 1,
       cacheDir: undefined,
       encryption: undefined,

@@ -14,6 +14,8 @@ test('defaults are those of the documentation', (t) => {
   t.is(options.lockTimeoutMs, 0)
   t.is(options.memtableBytes, 64 * MiB)
   t.is(options.walBytesMax, 512 * MiB)
+  t.is(options.compaction, 'size-tiered')
+  t.is(options.compactionRateMax, 0)
   t.is(options.threads, availableParallelism())
   t.true(options.memoryBudget > 0 && options.memoryBudget <= totalmem() / 2)
   t.true(Object.isFrozen(options))

@@ -58,6 +58,8 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       memoryBudget: 1e8,
       memtableBytes: 1e7,
       walBytesMax: 1e7,
+      compaction: 'size-tiered',
+      compactionRateMax: 0,
       threads: 1,
       host: 'test',
       pid: 1,

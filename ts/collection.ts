@@ -3,7 +3,7 @@ import process from 'node:process'
 import { types } from 'node:util'
 import { notYet, oneOf, optionsOf, wholeNumber } from './check.js'
 import { CairnError, toCairnError, withDetails } from './errors.js'
-import type { IdleCommits } from './idle-commit.js'
+import type { AtRest } from './at-rest.js'
 import type { Key } from './infer.js'
 import { ingest, type WriteChunk } from './ingest.js'
 import type { Lifetime } from './internal/lifetime.js'
@@ -162,7 +162,8 @@ export interface CollectionContext {
   /** Of writes that do not say. */
   readonly durability: Durability
   /** Told of writes that were not synced; nobody where there is nothing to sync. */
-  readonly idleCommits: IdleCommits | undefined
+  readonly commits: AtRest<BindingCollection> | undefined
+  readonly tidies: AtRest<BindingCollection> | undefined
 }
 
 const writeNames = new Set(['if', 'durability', 'signal', 'idempotencyKey'])
@@ -424,6 +425,7 @@ export class EmbeddedCollection implements Collection {
       }, this.#withKey)
     const written =
       signal === undefined ? begin(null) : underSignal(this.#context.binding, signal, begin)
+    this.#context.tidies?.note(this.#native)
     const isSynced = (durability ?? this.#context.durability) === 'sync'
     return isSynced ? written : this.#noteUnsynced(written)
   }
@@ -443,7 +445,7 @@ export class EmbeddedCollection implements Collection {
   async #noteUnsynced(written: Promise<WriteResult>): Promise<WriteResult> {
     const result = await written
     const changed = result.inserted + result.updated + result.deleted
-    if (changed > 0) this.#context.idleCommits?.note(this.#native)
+    if (changed > 0) this.#context.commits?.note(this.#native)
     return result
   }
 

@@ -5,7 +5,7 @@ import { types } from 'node:util'
 import { wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
 import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
-import { IdleCommits } from './idle-commit.js'
+import { commitsAtRest, tidiesAtRest } from './at-rest.js'
 import { Lifetime } from './internal/lifetime.js'
 import { runJob } from './job.js'
 import type {
@@ -210,7 +210,8 @@ class EmbeddedDatabase implements Database {
       writes,
       ending: this.#ending.signal,
       durability,
-      idleCommits: hasDirectory ? new IdleCommits(lifetime) : undefined,
+      commits: hasDirectory ? commitsAtRest(lifetime) : undefined,
+      tidies: hasDirectory ? tidiesAtRest(lifetime) : undefined,
     }
   }
 
@@ -261,9 +262,10 @@ class EmbeddedDatabase implements Database {
   }
 
   close(): Promise<void> {
-    const { lifetime, idleCommits } = this.#context
+    const { lifetime, commits, tidies } = this.#context
     const closed = lifetime.close(async () => unwrap(await this.#native.close()))
-    idleCommits?.stop()
+    commits?.stop()
+    tidies?.stop()
     this.#ending.abort()
     return closed
   }
@@ -277,6 +279,7 @@ class EmbeddedDatabase implements Database {
   ): Promise<Collection<S>> {
     return this.#run(async () => {
       const native: BindingCollection = unwrap(await call())
+      this.#context.tidies?.note(native)
       return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
     })
   }

@@ -19,7 +19,7 @@ export type {
   Selection,
   Vector,
 } from './infer.js'
-export type { CairnWarning, OpenOptions } from './options.js'
+export type { CairnWarning, CompactionPolicy, OpenOptions } from './options.js'
 export type {
   BaseType,
   FieldType,

@@ -36,6 +36,14 @@ export interface OpenOptions {
   /** A flush begins long before a log has this size. Bytes from 1 MiB, default 512 MiB. */
   readonly walBytesMax?: number | undefined
   /**
+   * When segments are merged without being asked. `'size-tiered'` (default): four of a size become one.
+   * `'leveled'`: two do, so there are half as many to search, for about twice the writing. `'none'`: only
+   * `compact()` merges, removes deleted rows and builds graphs.
+   */
+  readonly compaction?: CompactionPolicy | undefined
+  /** Bytes a second that merging in the background writes at most. From 64 KiB, default no limit. */
+  readonly compactionRateMax?: number | undefined
+  /**
    * Workers of the engine's own pool. Integer 1-1 024, default the cores. The process has one pool: the first
    * open decides, and what a later one asks for is ignored.
    */
@@ -61,6 +69,9 @@ export interface OpenOptions {
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
 }
 
+/** When segments are merged without being asked. */
+export type CompactionPolicy = 'size-tiered' | 'leveled' | 'none'
+
 /** Options with every default filled in. */
 export interface ResolvedOptions {
   readonly durability: Durability
@@ -69,6 +80,9 @@ export interface ResolvedOptions {
   readonly memtableBytes: number
   readonly walDir: string | undefined
   readonly walBytesMax: number
+  readonly compaction: CompactionPolicy
+  /** 0 for no limit. */
+  readonly compactionRateMax: number
   readonly threads: number
   readonly host: string
   readonly pid: number
@@ -94,6 +108,8 @@ const names = new Set([
   'memtableBytes',
   'walDir',
   'walBytesMax',
+  'compaction',
+  'compactionRateMax',
   'threads',
   'onWarning',
   ...Object.keys(later),
@@ -101,6 +117,8 @@ const names = new Set([
 
 /** The words of `durability`. */
 export const durabilities: readonly Durability[] = ['memory', 'os', 'sync']
+
+const compactions: readonly CompactionPolicy[] = ['size-tiered', 'leveled', 'none']
 
 /**
  * Checks options and fills in defaults.
@@ -121,6 +139,11 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
     memtableBytes: bytes(given.memtableBytes, 'memtableBytes', 64 * 1024, 64 * MiB),
     walDir: given.walDir === undefined ? undefined : pathOf(given.walDir, 'walDir'),
     walBytesMax: bytes(given.walBytesMax, 'walBytesMax', MiB, 512 * MiB),
+    compaction:
+      given.compaction === undefined
+        ? 'size-tiered'
+        : oneOf(given.compaction, compactions, 'compaction'),
+    compactionRateMax: bytes(given.compactionRateMax, 'compactionRateMax', 64 * 1024, 0),
     threads:
       given.threads === undefined
         ? availableParallelism()

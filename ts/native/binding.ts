@@ -158,6 +158,7 @@ export interface BindingCollection {
   ): Promise<Answer<BindingPlan>>
   scan(after: string | bigint | null): Promise<Answer<BindingScan>>
   commit(): Promise<Answer<bigint>>
+  tidy(): Promise<Answer<undefined>>
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
   stats(): Promise<Answer<BindingCollectionStats>>
 }
@@ -169,6 +170,10 @@ export interface BindingOptions {
   readonly memtableBytes: number
   readonly walDir?: string | undefined
   readonly walBytesMax: number
+  /** `size-tiered`, `leveled` or `none`. */
+  readonly compaction: string
+  /** Bytes a second; 0 for no limit. */
+  readonly compactionRateMax: number
   readonly threads: number
   readonly host: string
   readonly pid: number

@@ -77,7 +77,7 @@ pub use collection::{Collection, CollectionStats, Done, SegmentStats};
 pub use database::{CollectionInfo, Database, DatabaseStats};
 pub use error::{Code, Error, Fact, Result};
 pub use keys::{Key, KeyBuf, KeyType, Keys};
-pub use options::{Durability, Options};
+pub use options::{Compaction, Durability, Options};
 pub use query::{Effort, Hits, Record, SearchRequest, Select, SelectFields, Stage};
 pub use scan::Scan;
 pub use schema::{

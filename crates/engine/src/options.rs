@@ -1,5 +1,6 @@
 //! Settings of an open database.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,18 @@ pub enum Durability {
     /// Synced, in groups: survives power loss as well.
     #[default]
     Sync,
+}
+
+/// When segments are merged without being asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compaction {
+    /// Four segments of a size become one. Each row is written about once for every fourfold growth.
+    #[default]
+    SizeTiered,
+    /// Two segments of a size become one: half as many to search, and about twice the writing.
+    Leveled,
+    /// Never: dead rows stay, and no graph is built, until `compact` is called.
+    None,
 }
 
 /// Settings of [`crate::Database::open`]. Nothing here changes what is stored, save where logs go.
@@ -30,6 +43,11 @@ pub struct Options {
     pub wal_dir: Option<PathBuf>,
     /// Bytes of log per collection at which a flush has long begun.
     pub wal_bytes_max: u64,
+    /// When segments are merged.
+    pub compaction: Compaction,
+    /// Bytes a second that merging in the background writes at most. The merges that
+    /// [`crate::Database::compact`] does are not slowed.
+    pub compaction_rate_max: Option<NonZeroU64>,
     /// Name of this machine, for the lock's holder.
     pub host: String,
     /// Process id, for the lock's holder.
@@ -49,6 +67,8 @@ impl Default for Options {
             memtable_bytes: 64 * 1024 * 1024,
             wal_dir: None,
             wal_bytes_max: 512 * 1024 * 1024,
+            compaction: Compaction::SizeTiered,
+            compaction_rate_max: None,
             host: String::from("unknown"),
             pid: std::process::id(),
         }

@@ -1,8 +1,9 @@
 //! Cancellation, deadlines and progress of long work.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cairn_env::Clock;
@@ -73,6 +74,44 @@ impl fmt::Debug for Stop {
         f.debug_struct("Stop")
             .field("due", &self.is_due())
             .finish_non_exhaustive()
+    }
+}
+
+/// Keeps work to so many bytes a second.
+pub(crate) struct Pace {
+    clock: Arc<dyn Clock>,
+    bytes_per_second: NonZeroU64,
+    began: Duration,
+    bytes: AtomicU64,
+}
+
+/// The longest sleep between two looks at whether the work was stopped.
+const NAP: Duration = Duration::from_millis(20);
+
+impl Pace {
+    /// Begins now.
+    pub fn new(clock: Arc<dyn Clock>, bytes_per_second: NonZeroU64) -> Self {
+        Self {
+            began: clock.now(),
+            clock,
+            bytes_per_second,
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts `bytes` and waits until so many were due, or `stop` is.
+    pub fn spend(&self, bytes: usize, stop: &Stop) {
+        let bytes = bytes as u64;
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let seconds = bytes as f64 / self.bytes_per_second.get() as f64;
+        let due = self.began + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 2);
+        loop {
+            let now = self.clock.now();
+            if now >= due || stop.is_due() {
+                return;
+            }
+            self.clock.sleep((due - now).min(NAP));
+        }
     }
 }
 

@@ -309,6 +309,14 @@ impl BindingCollection {
         spawn(env, &self.env.threads, Lane::Blocking, work, BigInt::from)
     }
 
+    /// Gives space back that a collection at rest does not need.
+    #[napi]
+    pub fn tidy<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        let inner = Arc::clone(&self.inner);
+        let work = move || inner.tidy();
+        spawn(env, &self.env.threads, Lane::Blocking, work, |()| ())
+    }
+
     /// Flushes, indexes and merges.
     #[napi]
     pub fn compact<'env>(

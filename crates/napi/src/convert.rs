@@ -1,9 +1,9 @@
 //! Plain data of JavaScript to the engine's types and back.
 
 use cairn_engine::{
-    Code, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind, KeyBuf,
-    KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields, VectorColumn,
-    VectorField, WriteBatch, WriteKind, WriteOptions, take_buffer,
+    Code, Compaction, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind,
+    KeyBuf, KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields,
+    VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions, take_buffer,
 };
 use napi::bindgen_prelude::{BigInt, Either};
 use napi_derive::napi;
@@ -93,6 +93,16 @@ pub fn durability(name: &str) -> Result<Durability> {
         "os" => Ok(Durability::Os),
         "sync" => Ok(Durability::Sync),
         other => Err(unknown("durability", other)),
+    }
+}
+
+/// The engine's policy of compaction.
+pub fn compaction(name: &str) -> Result<Compaction> {
+    match name {
+        "size-tiered" => Ok(Compaction::SizeTiered),
+        "leveled" => Ok(Compaction::Leveled),
+        "none" => Ok(Compaction::None),
+        other => Err(unknown("compaction", other)),
     }
 }
 

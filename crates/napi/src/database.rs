@@ -1,5 +1,6 @@
 //! The database class.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use napi::bindgen_prelude::{BigInt, Function, Object, ToNapiValue};
 use napi_derive::napi;
 
 use crate::collection::BindingCollection;
-use crate::convert::{BindingSchema, durability, to_engine_schema, to_size};
+use crate::convert::{BindingSchema, compaction, durability, to_engine_schema, to_size};
 use crate::error::BindingError;
 use crate::owned::Owned;
 use crate::stats::BindingDatabaseStats;
@@ -30,6 +31,10 @@ pub struct BindingOptions {
     pub wal_dir: Option<String>,
     /// Bytes.
     pub wal_bytes_max: f64,
+    /// `size-tiered`, `leveled` or `none`.
+    pub compaction: String,
+    /// Bytes a second; 0 for no limit.
+    pub compaction_rate_max: f64,
     /// Workers of the pool; heeded by the first open of the process.
     pub threads: u32,
     /// Name of this machine.
@@ -255,6 +260,8 @@ fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database
             memtable_bytes: to_size(options.memtable_bytes),
             wal_dir: options.wal_dir.as_ref().map(PathBuf::from),
             wal_bytes_max: to_size(options.wal_bytes_max) as u64,
+            compaction: compaction(&options.compaction)?,
+            compaction_rate_max: NonZeroU64::new(to_size(options.compaction_rate_max) as u64),
             host: options.host.clone(),
             pid: options.pid,
         },

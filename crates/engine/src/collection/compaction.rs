@@ -1,6 +1,7 @@
 //! Merging segments: fewer to search, deleted rows gone for good, graphs over what is left.
 //!
-//! Size-tiered: a tier holds segments within a factor of four; four of one tier become one. A
+//! A tier holds segments within a factor of four; four of one tier, or two where the policy is
+//! leveled, become one. A
 //! segment with more than 30 % dead rows is rewritten alone, and one that has grown large enough
 //! for a graph and has none is rewritten with it. Readers keep the old segments until they let go.
 
@@ -13,21 +14,20 @@ use cairn_env::{Bug, Lane, planted};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::Key;
+use crate::options::Compaction;
 use crate::query::SelectFields;
-use crate::segment::{GraphPlan, Origin, RowSource, Segment, build};
-use crate::stop::Job;
+use crate::segment::{BuildPlan, GraphPlan, Origin, RowSource, Segment, build};
+use crate::stop::{Job, Pace};
 use crate::view::View;
 
 use super::flush::EnvWorkers;
 use super::publish::{Edit, Transfer};
 use super::{Collection, Scheduled};
 
-/// Segments of one tier that are merged.
-const TIER_SEGMENTS: usize = 4;
 /// Rows of the largest segment of the lowest tier.
 const TIER_ROWS: usize = 1_024;
 /// Dead rows, of a hundred, above which a segment is rewritten alone.
-const DEAD_PERCENT: usize = 30;
+pub(super) const DEAD_PERCENT: usize = 30;
 /// Deletions in segments from which it is worth a flush to let compaction see them.
 const BURIED_ROWS_MIN: usize = 4_096;
 /// Rows from which a graph answers faster than a scan: at 1,024 rows a scan reads 0.5 MiB at 128
@@ -83,7 +83,9 @@ impl Collection {
             if inputs.is_empty() {
                 return Ok(());
             }
-            self.merge(&inputs, &job)?;
+            let rate = self.options.compaction_rate_max;
+            let pace = rate.map(|rate| Pace::new(Arc::clone(&self.env.clock), rate));
+            self.merge(&inputs, pace, &job)?;
         }
     }
 
@@ -121,15 +123,19 @@ impl Collection {
         if settled {
             return Ok(());
         }
-        let job = Job {
-            stop: job.stop.clone().when_also(Arc::clone(&self.ending)),
-            progress: job.progress.clone(),
-        };
-        self.merge(&view.segments, &job)
+        let mut job = job.clone();
+        job.stop = job.stop.when_also(Arc::clone(&self.ending));
+        self.merge(&view.segments, None, &job)
     }
 
     /// The segments to merge next; none when all is well.
     fn plan(&self, view: &View) -> Vec<Arc<Segment>> {
+        // Segments of one tier that are merged.
+        let together = match self.options.compaction {
+            Compaction::SizeTiered => 4,
+            Compaction::Leveled => 2,
+            Compaction::None => return Vec::new(),
+        };
         let flushed_lsn = self.flushed_lsn.load(Ordering::Acquire);
         let mut tiers: BTreeMap<u32, Vec<Arc<Segment>>> = BTreeMap::new();
         for segment in view.segments.iter() {
@@ -138,7 +144,7 @@ impl Collection {
         }
         for tier in tiers.into_values() {
             let rows: usize = tier.iter().map(|segment| segment.live()).sum();
-            if tier.len() >= TIER_SEGMENTS && rows <= SEGMENT_ROWS_MAX {
+            if tier.len() >= together && rows <= SEGMENT_ROWS_MAX {
                 return tier;
             }
         }
@@ -163,7 +169,12 @@ impl Collection {
     /// Live at the flushed version, not at the newest: what replaced a row since then may be in an
     /// unsynced log or in memory alone, and after a crash the row would be gone with it. Such rows
     /// are kept, deleted as they were.
-    fn merge(self: &Arc<Self>, inputs: &[Arc<Segment>], job: &Job) -> Result<()> {
+    fn merge(
+        self: &Arc<Self>,
+        inputs: &[Arc<Segment>],
+        pace: Option<Pace>,
+        job: &Job,
+    ) -> Result<()> {
         let lsn = self.flushed_lsn.load(Ordering::Acquire);
         let mut origins = Vec::new();
         for (source, segment) in (0..).zip(inputs) {
@@ -187,8 +198,8 @@ impl Collection {
             let sources: Vec<&dyn RowSource> =
                 inputs.iter().map(|s| &**s as &dyn RowSource).collect();
             let (env, dir, schema) = (&self.env, &self.dirs.segments, &self.schema);
-            let graphs = graphs.as_ref();
-            let built = build(env, dir, self.id, schema, &sources, origins, graphs, job)?;
+            let plan = BuildPlan { graphs, pace };
+            let built = build(env, dir, self.id, schema, &sources, origins, &plan, job)?;
             if built.origins.len() != expected {
                 return Err(Error::new(Code::Internal, "a merge lost rows"));
             }
@@ -212,7 +223,7 @@ pub(super) fn waits_for_flush(view: &View, buried: usize) -> bool {
             .any(|segment| has_many_dead(segment, segment.tombstones.count()))
 }
 
-fn has_many_dead(segment: &Segment, dead: usize) -> bool {
+pub(super) fn has_many_dead(segment: &Segment, dead: usize) -> bool {
     dead * 100 > segment.rows() * DEAD_PERCENT
 }
 

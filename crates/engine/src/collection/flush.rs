@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::keys::Key;
 use crate::memtable::Memtable;
 use crate::query::SelectFields;
-use crate::segment::{Origin, RowSource, build};
+use crate::segment::{BuildPlan, Origin, RowSource, build};
 use crate::stop::Job;
 use crate::view::MemtableView;
 
@@ -119,7 +119,7 @@ impl Collection {
                 &self.schema,
                 &[&MemtableRows(&table)],
                 origins,
-                None,
+                &BuildPlan::default(),
                 &job,
             )?;
             let origins = built.origins;

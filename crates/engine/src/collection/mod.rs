@@ -11,6 +11,7 @@ mod publish;
 mod recovery;
 mod sequence;
 mod stats;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

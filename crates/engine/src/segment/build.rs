@@ -15,7 +15,7 @@ use crate::keys::{Key, KeyType, Keys};
 use crate::manifest::{SegmentEntry, Spread, StoredKey};
 use crate::memtable::push_prepared;
 use crate::schema::{MetricName, Schema, VectorField};
-use crate::stop::Job;
+use crate::stop::{Job, Pace};
 use crate::ulid::Ulid;
 
 use super::open::segment_path;
@@ -47,6 +47,13 @@ pub(crate) struct GraphPlan<'a> {
     /// One per vector field.
     pub configs: Vec<Option<HnswConfig>>,
     pub workers: &'a dyn Workers,
+}
+
+/// How a segment is built. By default without graphs, as fast as the disk allows.
+#[derive(Default)]
+pub(crate) struct BuildPlan<'a> {
+    pub graphs: Option<GraphPlan<'a>>,
+    pub pace: Option<Pace>,
 }
 
 /// A segment on disk that no manifest lists yet.
@@ -100,7 +107,7 @@ pub(crate) fn build(
     schema: &Schema,
     sources: &[&dyn RowSource],
     origins: Vec<Origin>,
-    graphs: Option<&GraphPlan<'_>>,
+    plan: &BuildPlan<'_>,
     job: &Job,
 ) -> Result<Built> {
     let id = Ulid::new(env);
@@ -109,10 +116,11 @@ pub(crate) fn build(
         env,
         schema,
         sources,
+        plan,
         job,
     };
     let built = builder
-        .write(id, &path, collection, origins, graphs)
+        .write(id, &path, collection, origins)
         .and_then(|built| {
             sync_segment_dir(env, dir)?;
             job.stop.check()?;
@@ -128,20 +136,14 @@ struct Builder<'a> {
     env: &'a Env,
     schema: &'a Schema,
     sources: &'a [&'a dyn RowSource],
+    plan: &'a BuildPlan<'a>,
     job: &'a Job,
 }
 
 impl Builder<'_> {
-    fn write(
-        &self,
-        id: Ulid,
-        path: &Path,
-        collection: u64,
-        origins: Vec<Origin>,
-        graphs: Option<&GraphPlan<'_>>,
-    ) -> Result<Built> {
+    fn write(&self, id: Ulid, path: &Path, collection: u64, origins: Vec<Origin>) -> Result<Built> {
         let rows = u32::try_from(origins.len()).expect("rows are counted in 32 bits");
-        let (graphs, spread) = self.index(&origins, graphs)?;
+        let (graphs, spread) = self.index(&origins)?;
         let faults = &self.env.faults;
 
         let mut writer = SegmentWriter::create(self.env, path, id.0, collection)?;
@@ -151,7 +153,9 @@ impl Builder<'_> {
         faults.hit(KillPoint::K10Vectors)?;
         for (field, graph) in graphs.iter().enumerate() {
             if let Some(graph) = graph {
-                write_section(&mut writer, sections::graph(field), 0, &graph.to_bytes())?;
+                let bytes = graph.to_bytes();
+                write_section(&mut writer, sections::graph(field), 0, &bytes)?;
+                self.spend(bytes.len());
             }
         }
         faults.hit(KillPoint::K11Graph)?;
@@ -193,11 +197,8 @@ impl Builder<'_> {
     ///
     /// Rows stay in the order they came in: with huge pages and whole records fetched ahead, an
     /// order that keeps neighbours close was measured to gain nothing.
-    fn index(
-        &self,
-        origins: &[Origin],
-        plan: Option<&GraphPlan<'_>>,
-    ) -> Result<(Vec<Option<Graph>>, Vec<Spread>)> {
+    fn index(&self, origins: &[Origin]) -> Result<(Vec<Option<Graph>>, Vec<Spread>)> {
+        let plan = self.plan.graphs.as_ref();
         let mut graphs = Vec::new();
         let mut spread = Vec::new();
         for (field, shape) in self.schema.vectors.iter().enumerate() {
@@ -218,6 +219,13 @@ impl Builder<'_> {
             });
         }
         Ok((graphs, spread))
+    }
+
+    /// Counts what was written, and waits while that goes faster than it may.
+    fn spend(&self, bytes: usize) {
+        if let Some(pace) = &self.plan.pace {
+            pace.spend(bytes, &self.job.stop);
+        }
     }
 
     fn source(&self, origin: &Origin) -> &dyn RowSource {
@@ -263,7 +271,9 @@ impl Builder<'_> {
             for (origin, row) in chunk.iter().zip(buffer.chunks_exact_mut(dim)) {
                 self.source(origin).vector(origin.row, field, row)?;
             }
-            writer.write(bytemuck::cast_slice(&buffer[..chunk.len() * dim]))?;
+            let bytes = bytemuck::cast_slice(&buffer[..chunk.len() * dim]);
+            writer.write(bytes)?;
+            self.spend(bytes.len());
         }
         writer.end()?;
         Ok(())
@@ -276,6 +286,7 @@ impl Builder<'_> {
         writer.begin(sections::PAYLOAD, REQUIRED)?;
         for chunk in origins.chunks(ROWS_PER_CHECK) {
             self.job.stop.check()?;
+            let before = end;
             for origin in chunk {
                 payload.clear();
                 self.source(origin).payload(origin.row, &mut payload)?;
@@ -283,6 +294,7 @@ impl Builder<'_> {
                 end += payload.len() as u64;
                 ends.push(end);
             }
+            self.spend((end - before) as usize);
         }
         writer.end()?;
         if end == 0 {

@@ -24,7 +24,7 @@ use crate::stop::Stop;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
 
-pub(crate) use build::{GraphPlan, Origin, RowSource, build};
+pub(crate) use build::{BuildPlan, GraphPlan, Origin, RowSource, build};
 pub(crate) use open::{deletions_path, open, segment_path, write_deletions};
 
 use key_index::KeyIndex;

@@ -288,6 +288,19 @@ impl Wal {
         Ok(released.len())
     }
 
+    /// Gives the file that is kept to be used again back to the file system.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`]; the log itself is not harmed.
+    pub fn drop_spare(&self) -> Result<()> {
+        let _alone = self.releasing.lock();
+        let shelf = &mut *self.shelf.lock();
+        if shelf.spare.take().is_some() {
+            remove_if_there(&*self.env.disk, &self.dir.join(SPARE))?;
+        }
+        Ok(())
+    }
+
     /// Bytes of headers and frames in all files of the log.
     #[must_use]
     pub fn bytes(&self) -> u64 {

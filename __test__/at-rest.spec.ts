@@ -1,8 +1,9 @@
+import { readdirSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { join } from 'node:path'
 import test from 'ava'
 import { CairnError, open } from '#ts/index.js'
-import { IdleCommits } from '#ts/idle-commit.js'
+import { AtRest } from '#ts/at-rest.js'
 import { Lifetime } from '#ts/internal/lifetime.js'
 import { ended, start } from './helpers/child.js'
 import { openFor, temporaryDirectory } from './helpers/home.js'
@@ -22,7 +23,7 @@ class FakeCollection {
     this.name = name
   }
 
-  write(commits: IdleCommits): void {
+  write(commits: AtRest<Committed>): void {
     this.#written = performance.now()
     commits.note(this)
   }
@@ -36,7 +37,10 @@ class FakeCollection {
   }
 }
 
-const commitsFor = (lifetime = new Lifetime()): IdleCommits => new IdleCommits(lifetime, restMs)
+type Committed = { readonly name: string; commit(): Promise<bigint> }
+
+const commitsFor = (lifetime = new Lifetime()): AtRest<Committed> =>
+  new AtRest(lifetime, restMs, (collection) => collection.commit())
 
 async function until(holds: () => boolean): Promise<void> {
   for (let round = 0; round < 500 && !holds(); round += 1) await delay(10)
@@ -172,3 +176,33 @@ test('a process that has nothing else to do does not wait for the rest', async (
   const [, stayedMs] = end.stdout.split('\n')
   t.true(Number(stayedMs) < 900, stayedMs)
 })
+
+test('keys that were overwritten ten times take little more than they need once at rest', async (t) => {
+  const directory = join(temporaryDirectory(t), 'data')
+  const db = await openFor(t, directory)
+  const docs = await db.collection('docs', { key: 'u64', vectors: { dim: 128, metric: 'l2' } })
+  const keys = BigUint64Array.from({ length: 4000 }, (_, key) => BigInt(key))
+  for (let round = 0; round < 10; round += 1) {
+    const vectors = Float32Array.from({ length: 4000 * 128 }, (_, at) => (at * (round + 1)) % 251)
+    await docs.upsert({ keys, vectors })
+  }
+  const live = 4000 * 128 * 4
+  t.true(bytesBelow(directory) > 5 * live, 'the test can see')
+  for (let second = 0; second < 60 && bytesBelow(directory) > 1.5 * live; second += 1) {
+    await delay(1000)
+  }
+  t.true(bytesBelow(directory) <= 1.5 * live, `${bytesBelow(directory)} for ${live}`)
+  t.is(await docs.count(), 4000)
+})
+
+function bytesBelow(directory: string): number {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true })
+  const sizes = files.map((file) => {
+    // A file may go between the listing and here.
+    const found = file.isFile()
+      ? statSync(join(file.parentPath, file.name), { throwIfNoEntry: false })
+      : undefined
+    return found?.size ?? 0
+  })
+  return sizes.reduce((sum, size) => sum + size, 0)
+}

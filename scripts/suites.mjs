@@ -116,6 +116,14 @@ export const suites = [
     ],
   },
   {
+    name: 'fuzz',
+    about: 'what reads files, given bytes that get past the checksums',
+    command: node('scripts/fuzz.mjs'),
+    counts: tap,
+    optional: true,
+    needs: [program('cargo-fuzz', 'cargo install cargo-fuzz --locked --version 0.13.2')],
+  },
+  {
     name: 'verify',
     about: 'formatting, lints, room edges, licences and package checks',
     command: node('scripts/bootstrap.mjs', 'verify'),

@@ -54,6 +54,8 @@ mod database;
 mod effort;
 mod error;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod keys;
 pub mod limits;
 mod manifest;

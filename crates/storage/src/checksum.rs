@@ -2,7 +2,8 @@
 //!
 //! It finds every error burst of up to 32 bits and every 1, 2 or 3 flipped bits in blocks of the
 //! sizes used here, and the processor computes it at memory speed. It is no defence against
-//! somebody who can rewrite the checksum too, so every decoder also bounds what it reads.
+//! somebody who can rewrite the checksum too, so every decoder also bounds what it reads. Fuzzing tests
+//! that: there every checksum is zero, so that what it changes gets past them.
 
 use crc_fast::{CrcAlgorithm, Digest};
 
@@ -14,6 +15,9 @@ use crc_fast::{CrcAlgorithm, Digest};
 /// ```
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
+    if cfg!(fuzzing) {
+        return 0;
+    }
     crc_fast::crc32_iscsi(bytes)
 }
 
@@ -42,12 +46,17 @@ impl Crc32c {
 
     /// Adds `bytes`.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.digest.update(bytes);
+        if !cfg!(fuzzing) {
+            self.digest.update(bytes);
+        }
     }
 
     /// The checksum of all bytes added so far.
     #[must_use]
     pub fn finish(&self) -> u32 {
+        if cfg!(fuzzing) {
+            return 0;
+        }
         u32::try_from(self.digest.finalize()).expect("a CRC-32 has 32 bits")
     }
 }

@@ -3,7 +3,10 @@
 mod build;
 mod key_index;
 mod open;
+#[cfg(not(fuzzing))]
 mod sections;
+#[cfg(fuzzing)]
+pub(crate) mod sections;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

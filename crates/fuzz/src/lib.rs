@@ -1,0 +1,308 @@
+//! What the fuzz targets share: a small database in memory with every kind of file, taken apart and put
+//! together again, and a reader that looks at everything.
+//!
+//! Under `--cfg fuzzing` every checksum is zero, so that what is changed gets past them: what is tested
+//! is what stands behind. A target fails by a panic, by taking too much memory, or by not ending.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use cairn_engine::{
+    Code, Collection, Compaction, Database, Durability, Extra, HnswSettings, IndexKind, Job,
+    KeyType, Keys, MetricName, Options, Payloads, Schema, SearchRequest, Select, SelectFields,
+    Stop, VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions,
+};
+use cairn_env::{Access, EntryKind, Env, InlineThreads, MemoryDisk, SeededEntropy};
+use cairn_testkit::SimClock;
+
+/// Where the database stands.
+pub const DIR: &str = "/db";
+
+/// Fields of the rows: `{"a": 1}` in MessagePack.
+const FIELDS: [u8; 4] = [0x81, 0xa1, b'a', 1];
+
+/// An environment without threads, time or chance.
+#[must_use]
+pub fn env() -> Env {
+    Env {
+        disk: Arc::new(MemoryDisk::new()),
+        clock: Arc::new(SimClock::new()),
+        entropy: Arc::new(SeededEntropy::new(1)),
+        threads: InlineThreads::shared(),
+        faults: Default::default(),
+    }
+}
+
+/// Opens the database that is there.
+///
+/// # Errors
+/// What the engine says.
+pub fn open(env: &Env) -> Result<Arc<Database>, cairn_engine::Error> {
+    let options = Options {
+        compaction: Compaction::None,
+        memtable_bytes: 64 * 1024,
+        ..Options::default()
+    };
+    Database::open(env.clone(), Path::new(DIR), options)
+}
+
+/// The schema of the collections: string keys, one vector field of two floats.
+#[must_use]
+pub fn schema(graph: bool) -> Schema {
+    let hnsw = HnswSettings {
+        ef_construction: 40,
+        ..HnswSettings::for_m(4)
+    };
+    Schema {
+        key: KeyType::String,
+        vectors: vec![VectorField {
+            name: "v".into(),
+            dim: 2,
+            metric: MetricName::L2,
+            index: if graph {
+                IndexKind::Hnsw(hnsw)
+            } else {
+                IndexKind::Auto
+            },
+        }],
+        fields: Vec::new(),
+        extra: Extra::Allow,
+    }
+}
+
+fn batch(kind: WriteKind, keys: std::ops::Range<u32>) -> WriteBatch {
+    let mut column = Keys::new(KeyType::String);
+    let mut payloads = Payloads::default();
+    let mut data = Vec::new();
+    for key in keys {
+        column.push(cairn_engine::Key::Str(&format!("k{key}")));
+        payloads.push(&FIELDS);
+        data.extend([key as f32, -1.0]);
+    }
+    let removes = kind == WriteKind::Delete;
+    let vectors = Some(VectorColumn {
+        data,
+        present: None,
+    });
+    WriteBatch {
+        kind,
+        keys: column,
+        vectors: if removes { Vec::new() } else { vec![vectors] },
+        payloads: (!removes).then_some(payloads),
+    }
+}
+
+fn write(
+    collection: &Arc<Collection>,
+    kind: WriteKind,
+    keys: std::ops::Range<u32>,
+    at: Durability,
+) {
+    let options = WriteOptions {
+        durability: Some(at),
+        ..WriteOptions::default()
+    };
+    collection
+        .write(batch(kind, keys), options)
+        .expect("a good write");
+}
+
+/// A database with a catalog, manifests, segments with and without a graph, a deletion file and a log.
+fn build() -> Env {
+    let env = env();
+    let database = open(&env).expect("a new database");
+    for (name, graph, rows) in [("small", false, 20), ("graph", true, 1_100)] {
+        let collection = database
+            .create_collection(name, schema(graph))
+            .expect("a new collection");
+        write(&collection, WriteKind::Upsert, 0..rows, Durability::Sync);
+        collection.compact(&Job::default()).expect("a compaction");
+        // Kept in memory alone, they are flushed by the commit: the deletions get a file.
+        write(&collection, WriteKind::Delete, 3..6, Durability::Memory);
+        collection.commit().expect("a commit");
+        write(&collection, WriteKind::Upsert, 7..12, Durability::Sync);
+        write(&collection, WriteKind::Delete, 8..10, Durability::Sync);
+    }
+    database.close().expect("a close");
+    env
+}
+
+/// The database's directories and files; those of locks left out.
+pub struct Files {
+    /// Parents first.
+    pub dirs: Vec<PathBuf>,
+    /// Each with its bytes.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+/// The files of a small database.
+pub static SEED: LazyLock<Files> = LazyLock::new(|| {
+    let env = build();
+    let mut found = Files {
+        dirs: vec![PathBuf::from(DIR)],
+        files: Vec::new(),
+    };
+    let mut next = 0;
+    while let Some(dir) = found.dirs.get(next).cloned() {
+        for entry in env.disk.list(&dir).expect("a listing") {
+            let path = dir.join(&entry.name);
+            match entry.kind {
+                EntryKind::Dir => found.dirs.push(path),
+                _ if entry.name == "LOCK" || entry.name == "holder" => {}
+                _ => {
+                    let mut bytes = read(&env, &path);
+                    if path.extension().is_some_and(|extension| extension == "wal") {
+                        // Most of the room that a log reserves is of no interest.
+                        let used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0);
+                        bytes.truncate(used + 512);
+                    }
+                    found.files.push((path, bytes));
+                }
+            }
+        }
+        next += 1;
+    }
+    assert!(found.files.len() > 8, "{} files", found.files.len());
+    found
+});
+
+fn read(env: &Env, path: &Path) -> Vec<u8> {
+    let file = env.disk.open(path, Access::Read).expect("a file");
+    let length = usize::try_from(file.len().expect("a length")).expect("a small file");
+    let mut bytes = vec![0; length];
+    file.read_exact_at(0, &mut bytes).expect("its bytes");
+    bytes
+}
+
+/// Writes a file anew.
+pub fn put(env: &Env, path: &Path, bytes: &[u8]) {
+    let _ = env.disk.remove_file(path);
+    let file = env.disk.create(path).expect("a new file");
+    file.write_at(0, bytes).expect("room");
+}
+
+/// The small database in an environment of its own. Files are changed by `change` first.
+pub fn place(mut change: impl FnMut(usize, &mut Vec<u8>)) -> Env {
+    let env = env();
+    for dir in &SEED.dirs {
+        let _ = env.disk.create_dir(dir);
+    }
+    for (index, (path, bytes)) in SEED.files.iter().enumerate() {
+        let mut bytes = bytes.clone();
+        change(index, &mut bytes);
+        put(&env, path, &bytes);
+    }
+    env
+}
+
+/// Opens what is there, reads all of it in every way, writes a little, and opens it again.
+pub fn look_at_everything(env: &Env) {
+    for round in 0..2 {
+        let Ok(database) = open(env) else {
+            return;
+        };
+        for info in database.collections().expect("a listing") {
+            let Ok(collection) = database.open_collection(&info.name) else {
+                continue;
+            };
+            let _ = collection.verify();
+            let _ = collection.stats();
+            read_all(&collection);
+            // In the one with a graph this would take all the time there is.
+            if round == 0 && collection.schema() == &schema(false) {
+                let _ = collection.write(batch(WriteKind::Upsert, 5..9), WriteOptions::default());
+                read_all(&collection);
+                let _ = collection.compact(&Job::default());
+            }
+        }
+        let _ = database.close();
+    }
+}
+
+fn read_all(collection: &Arc<Collection>) {
+    let Ok(snapshot) = collection.snapshot() else {
+        return;
+    };
+    let everything = Select {
+        fields: SelectFields::All,
+        vectors: true,
+    };
+    let mut rows = 0;
+    if let Ok(mut scan) = snapshot.scan(None) {
+        while let Ok(page) = scan.next_page(64, &everything)
+            && !page.is_empty()
+        {
+            rows += page.len();
+        }
+    }
+    assert!(rows <= 4_000, "{rows} rows out of nowhere");
+    for field in snapshot.schema().vectors.iter().take(1) {
+        if field.dim > 16 {
+            continue;
+        }
+        let query = vec![0.5; field.dim as usize];
+        let request = SearchRequest {
+            select: everything.clone(),
+            ..SearchRequest::new(&query, 5)
+        };
+        match snapshot.search(&request, &Stop::never()) {
+            Ok(hits) => assert!(hits.keys.len() <= 5),
+            Err(error) => assert_ne!(error.code(), Code::Internal, "{error}"),
+        }
+    }
+}
+
+/// A graph over `rows` rows, with the number of rows before it.
+#[must_use]
+pub fn graph(rows: u8) -> Vec<u8> {
+    use cairn_index::{Graph, HnswConfig, Metric, Progress, SingleThread, Vectors};
+    struct Silent;
+    impl Progress for Silent {
+        fn advance(&self, _rows: usize) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+    let mut vectors = Vectors::with_capacity(2, usize::from(rows));
+    for row in 0..rows {
+        vectors.push(&[f32::from(row % 7), f32::from(row / 7)]);
+    }
+    let config = HnswConfig {
+        m: 3,
+        m0: 6,
+        m_max: 3,
+        ..HnswConfig::default()
+    };
+    let graph = Graph::build(&vectors, Metric::L2, &config, &SingleThread, &Silent);
+    [&[rows], &graph.expect("a graph").to_bytes()[..]].concat()
+}
+
+/// A log of two files with two frames each, the length of the first before them.
+#[must_use]
+pub fn log() -> Vec<u8> {
+    use cairn_storage::{FrameToWrite, Wal, WalOptions};
+    let (env, dir) = (env(), Path::new("/wal"));
+    env.disk.create_dir(dir).expect("a directory");
+    let options = WalOptions {
+        collection: 1,
+        preallocate_bytes_min: 512,
+        ..WalOptions::default()
+    };
+    let (wal, _) = Wal::open(&env, dir, options, 0, &mut |_| Ok(())).expect("a new log");
+    for lsn in 1..=4 {
+        let frame = FrameToWrite {
+            lsn,
+            kind: 1,
+            body: &[b"a body"],
+        };
+        wal.append(&[frame], true).expect("room");
+        if lsn == 2 {
+            wal.rotate().expect("another file");
+        }
+    }
+    let [first, second] = [1, 3].map(|lsn| read(&env, &dir.join(format!("{lsn:020}.wal"))));
+    let length = u16::try_from(first.len())
+        .expect("a small file")
+        .to_le_bytes();
+    [&length[..], &first[..], &second[..]].concat()
+}

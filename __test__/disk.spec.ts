@@ -39,6 +39,7 @@ test('a path of 5,000 characters is refused', async (t) => {
   await refused(t, join(temporaryDirectory(t), 'x'.repeat(5000)))
 })
 
+// The place is below /proc, which is Linux's.
 const linux = process.platform === 'linux' ? test : test.skip
 
 linux('a directory where nothing can be made is refused', async (t) => {
@@ -87,6 +88,7 @@ function everythingIn(directory: string): string[] {
   return readdirSync(directory, { recursive: true }).map(String).sort()
 }
 
+// Windows has neither modes of directories nor user ids to give up.
 const unix = process.platform === 'win32' ? test.skip : test
 const isRoot = process.getuid?.() === 0
 

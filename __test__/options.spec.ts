@@ -62,6 +62,7 @@ for (const [options, expected] of MiBs) {
   })
 }
 
+// Threads are counted by their names in /proc, which is Linux's.
 const linux = process.platform === 'linux' ? test : test.skip
 
 for (const threads of [1, 3]) {

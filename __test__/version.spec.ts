@@ -22,6 +22,7 @@ const entry = fileURLToPath(new URL('../../index.cjs', import.meta.url))
 // Older ones have no `require` of ES modules.
 const requires = process.features.require_module ? test : test.skip
 const withoutRequire = process.allowedNodeEnvironmentFlags.has('--no-experimental-require-module')
+// A Node that lacks `require` of ES modules, or can be told to: others have nothing to say here.
 const old = withoutRequire ? test : test.skip
 
 requires('require gives the same instance as import', (t) => {

@@ -8,6 +8,7 @@ import { open, type CairnWarning } from '#ts/index.js'
 import { warnAbout, type Ground } from '#ts/warnings.js'
 import { temporaryDirectory } from './helpers/home.js'
 
+// Windows has no modes to warn about.
 const unix = process.platform === 'win32' ? test.skip : test
 
 /** A directory that nothing is wrong with: 700, on ext4, with room. */

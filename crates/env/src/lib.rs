@@ -22,7 +22,7 @@ pub use clock::{Clock, OsClock};
 pub use disk::{Access, DirEntry, DirLock, Disk, DiskFile, EntryKind};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use faults::{FaultAction, Faults, KillPoint};
-pub use memory_disk::MemoryDisk;
+pub use memory_disk::{MemoryDisk, names_of};
 pub use os_disk::OsDisk;
 pub use os_threads::OsThreads;
 pub use planted::{Bug, planted};

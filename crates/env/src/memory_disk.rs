@@ -76,7 +76,7 @@ impl Disk for MemoryDisk {
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         let root = self.root.read();
-        match find(&root, &names(path)?)? {
+        match find(&root, &names_of(path)?)? {
             Found::File(file) => Ok(Arc::new(Handle {
                 file: Arc::clone(file),
                 access,
@@ -87,7 +87,7 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut root = self.root.write();
-        let (source, target) = (names(from)?, names(to)?);
+        let (source, target) = (names_of(from)?, names_of(to)?);
         let moves_dir = matches!(find(&root, &source)?, Found::Dir(_));
         if source == target {
             return Ok(());
@@ -126,7 +126,7 @@ impl Disk for MemoryDisk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut root = self.root.write();
-        if names(path)?.is_empty() {
+        if names_of(path)?.is_empty() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let (dir, name) = parent_of(&mut root, path)?;
@@ -157,7 +157,7 @@ impl Disk for MemoryDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let root = self.root.read();
-        match find(&root, &names(dir)?)? {
+        match find(&root, &names_of(dir)?)? {
             Found::File(_) => Err(io::ErrorKind::NotADirectory.into()),
             Found::Dir(dir) => Ok(dir
                 .iter()
@@ -174,7 +174,7 @@ impl Disk for MemoryDisk {
 
     fn entry(&self, path: &Path) -> io::Result<Option<EntryKind>> {
         let root = self.root.read();
-        Ok(match find(&root, &names(path)?) {
+        Ok(match find(&root, &names_of(path)?) {
             Ok(Found::File(_)) => Some(EntryKind::File),
             Ok(Found::Dir(_)) => Some(EntryKind::Dir),
             Err(_) => None,
@@ -211,8 +211,11 @@ enum Found<'a> {
     Dir(&'a Dir),
 }
 
-/// The path's names below the root.
-fn names(path: &Path) -> io::Result<Vec<&str>> {
+/// The path's names below the root, for disks that are no file system.
+///
+/// # Errors
+/// `InvalidInput` for a name that is not UTF-8, or one that leads upwards.
+pub fn names_of(path: &Path) -> io::Result<Vec<&str>> {
     let mut names = Vec::new();
     for component in path.components() {
         match component {
@@ -243,7 +246,7 @@ fn find<'a>(root: &'a Dir, names: &[&str]) -> io::Result<Found<'a>> {
 
 /// The directory that holds (or would hold) the path's last name, and that name.
 fn parent_of<'a>(root: &'a mut Dir, path: &Path) -> io::Result<(&'a mut Dir, String)> {
-    let mut names = names(path)?;
+    let mut names = names_of(path)?;
     let last = names.pop().ok_or(io::ErrorKind::InvalidInput)?;
     let mut dir = root;
     for name in names {

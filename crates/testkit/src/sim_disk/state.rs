@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
+
+use cairn_env::names_of;
 
 use super::contents::Contents;
 use super::log::{Change, Damage, Op, Slot, SyncOutcome};
@@ -405,19 +407,4 @@ pub(super) fn touched(change: &Change, old_len: u64) -> Range<u64> {
         Change::SetLen(len) => *len..old_len.max(*len),
         Change::Preallocate(_) => 0..0,
     }
-}
-
-/// The names of a path below the root.
-fn names_of(path: &Path) -> io::Result<Vec<&str>> {
-    let mut names = Vec::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => {
-                names.push(name.to_str().ok_or(io::ErrorKind::InvalidInput)?);
-            }
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-            Component::ParentDir => return Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-    Ok(names)
 }

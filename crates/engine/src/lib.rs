@@ -47,7 +47,6 @@
 compile_error!("stored numbers are little-endian and are read as they lie");
 
 mod batch;
-mod buffers;
 mod catalog;
 mod collection;
 mod database;
@@ -74,7 +73,6 @@ mod ulid;
 mod view;
 
 pub use batch::{Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
-pub use buffers::take_buffer;
 pub use collection::{Collection, CollectionStats, Done, SegmentStats};
 pub use database::{CollectionInfo, Database, DatabaseStats};
 pub use error::{Code, Error, Fact, Result};

@@ -3,7 +3,7 @@
 use cairn_engine::{
     Code, Compaction, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind,
     KeyBuf, KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields,
-    VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions, take_buffer,
+    VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions,
 };
 use napi::bindgen_prelude::{BigInt, Either};
 use napi_derive::napi;
@@ -244,13 +244,9 @@ pub fn to_batch(parts: &BatchParts<'_>) -> Result<WriteBatch> {
     };
     let present = |field: usize| parts.present.get(field).copied().flatten();
     let column = |(field, data): (usize, &Option<&[f32]>)| {
-        data.map(|data| {
-            let mut copy = take_buffer(data.len());
-            copy.extend_from_slice(data);
-            VectorColumn {
-                data: copy,
-                present: present(field).map(|rows| rows.iter().map(|row| *row != 0).collect()),
-            }
+        data.map(|data| VectorColumn {
+            data: data.to_vec(),
+            present: present(field).map(|rows| rows.iter().map(|row| *row != 0).collect()),
         })
     };
     let payloads = parts.payload.zip(parts.payload_ends);

@@ -14,7 +14,6 @@ use cairn_env::{Bug, KillPoint, Lane, planted};
 use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::buffers::give_buffer;
 use crate::error::{Code, Error, Result};
 use crate::frame::{Changes, KIND_CHANGES};
 use crate::memtable::NewRow;
@@ -85,7 +84,12 @@ struct Pending {
 /// What became of one batch before the log.
 enum Step {
     Nothing(WriteResult),
-    Changed(Box<Sequenced>, u64),
+    Changed {
+        sequenced: Box<Sequenced>,
+        lsn: u64,
+        /// Of its frame's body.
+        bytes: u64,
+    },
 }
 
 type Answer = (Reply, Result<WriteResult>);
@@ -202,8 +206,12 @@ impl Collection {
         {
             let durability = options.durability.unwrap_or(self.options.durability);
             match self.sequence_one(core, batch, &options, durability, &mut reserved) {
-                Ok(Step::Changed(sequenced, lsn)) => {
-                    bytes += sequenced.changes.encode().len();
+                Ok(Step::Changed {
+                    sequenced,
+                    lsn,
+                    bytes: own,
+                }) => {
+                    bytes += own;
                     pending.push(Pending {
                         reply,
                         result: WriteResult {
@@ -250,16 +258,7 @@ impl Collection {
         self.publish_writes(core, lsn);
         // Past this point the writes have happened, whatever an injected error says.
         let _ = self.env.faults.hit(KillPoint::K7Applied);
-        for Pending {
-            reply,
-            result,
-            changes,
-            ..
-        } in pending
-        {
-            answers.push((reply, Ok(result)));
-            changes.vectors.into_iter().for_each(give_buffer);
-        }
+        answers.extend(pending.into_iter().map(|p| (p.reply, Ok(p.result))));
     }
 
     /// Checks one batch against what is stored, makes room for it in the log and applies it,
@@ -283,10 +282,11 @@ impl Collection {
                 ..sequenced.result
             }));
         }
+        let bytes = sequenced.changes.encode().len();
         if durability == Durability::Memory {
             view.active().table.mark_unlogged();
         } else {
-            let needed = *reserved + sequenced.changes.encode().len() + FRAME_OVERHEAD_BYTES;
+            let needed = *reserved + bytes + FRAME_OVERHEAD_BYTES;
             core.writable()?.reserve(needed)?;
             *reserved = needed;
         }
@@ -295,7 +295,11 @@ impl Collection {
         core.buried += sequenced.rows_of_segments(&view);
         core.live += sequenced.result.inserted;
         core.live -= sequenced.result.deleted;
-        Ok(Step::Changed(Box::new(sequenced), lsn))
+        Ok(Step::Changed {
+            sequenced: Box::new(sequenced),
+            lsn,
+            bytes,
+        })
     }
 
     /// Writes the group's frames, and syncs them if any of its batches asks for it.

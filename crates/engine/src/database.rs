@@ -366,7 +366,7 @@ impl Database {
         let mut collections = Vec::new();
         for (name, opened) in named {
             let stats = match opened {
-                Ok(collection) => match self.unless_dropped(collection.stats())? {
+                Ok(collection) => match self.unless_dropped(&collection, collection.stats())? {
                     Some(stats) => stats,
                     None => continue,
                 },
@@ -569,24 +569,20 @@ impl Database {
         let collections: Vec<_> = self.state()?.open.values().map(State::share).collect();
         let mut outcome = Ok(());
         for collection in collections {
-            let done = collection.and_then(|collection| what(&collection));
-            outcome = outcome.and(self.unless_dropped(done).map(drop));
+            let done = collection.and_then(|collection| {
+                let done = what(&collection);
+                self.unless_dropped(&collection, done)
+            });
+            outcome = outcome.and(done.map(drop));
         }
         outcome
     }
 
-    /// A collection that is closed while the database is open was dropped meanwhile.
-    fn unless_dropped<T>(&self, result: Result<T>) -> Result<Option<T>> {
+    /// A collection that is closed while the database is open was dropped meanwhile: what it says
+    /// then is about files that are being removed.
+    fn unless_dropped<T>(&self, of: &Collection, result: Result<T>) -> Result<Option<T>> {
         match result {
-            Err(error) if error.code() == Code::Closed && self.writable().is_ok() => {
-                // A failed log answers the same of a collection that is there.
-                let open = self.state.lock();
-                let mut there = open.open.values().flatten();
-                if there.any(|collection| collection.is_poisoned()) {
-                    return Err(error);
-                }
-                Ok(None)
-            }
+            Err(_) if of.check_open().is_err() && self.state().is_ok() => Ok(None),
             other => other.map(Some),
         }
     }

@@ -408,3 +408,38 @@ fn a_full_disk_refuses_and_forgets_nothing() {
     let collection = database.open_collection("c").unwrap();
     assert_eq!(collection.snapshot().unwrap().count(), written + 50);
 }
+
+/// Creates and drops collections while `calls` runs again and again.
+fn beside_drops(database: &Arc<Database>, mut calls: impl FnMut()) {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let schema = plain(KeyType::U64, 2, MetricName::L2);
+            for n in 0..150 {
+                let name = format!("short-lived-{n}");
+                let collection = database.create_collection(&name, schema.clone()).unwrap();
+                put(&collection, &[row(n)]);
+                database.drop_collection(&name).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            calls();
+        }
+    });
+}
+
+#[test]
+fn a_collection_dropped_beside_a_call_for_all_of_them_is_passed_over() {
+    let database = Home::memory().open(small());
+    let schema = plain(KeyType::U64, 2, MetricName::L2);
+    let stays = database.create_collection("stays", schema).unwrap();
+    put(&stays, &[row(1)]);
+    beside_drops(&database, || {
+        database.commit().unwrap();
+        database.compact(&Job::default()).unwrap();
+        database.verify().unwrap();
+        let named = database.stats().unwrap().collections;
+        assert!(named.iter().any(|(name, _)| name == "stays"));
+    });
+}

@@ -71,6 +71,13 @@ fn writes_after_a_failed_publication_leave_no_files() {
 
 #[test]
 fn a_log_that_fails_as_the_memtable_fills_answers_everybody() {
+    // On a thread of its own: a leader that turns in circles would keep this one.
+    let answers = std::thread::spawn(fill_a_memtable_of_a_log_that_fails);
+    common::within(60, "everybody is answered", || answers.is_finished());
+    answers.join().unwrap();
+}
+
+fn fill_a_memtable_of_a_log_that_fails() {
     for durability in [Durability::Os, Durability::Memory, Durability::Sync] {
         let disk = SimDisk::new();
         let home = Home::on(sim_env(&disk));
@@ -153,4 +160,40 @@ fn answers_that_rest_on_a_failed_log_are_unknown() {
             _ => assert_eq!(answer, Err(Code::OutcomeUnknown), "{name}"),
         }
     }
+}
+
+#[test]
+fn a_poisoned_collection_is_told_from_one_that_was_dropped_meanwhile() {
+    let home = Home::on(Env::memory(2));
+    let database = home.open(small());
+    let schema = plain(KeyType::U64, 32, MetricName::L2);
+    let poisoned = database
+        .create_collection("poisoned", schema.clone())
+        .unwrap();
+    let faults = home.env.faults.clone();
+    let pass = faults.hits(KillPoint::K5SyncIssued) + 1;
+    faults.arm(KillPoint::K5SyncIssued, pass, FaultAction::Error);
+    let failed = poisoned.write(upsert(&poisoned, 0..1), WriteOptions::default());
+    assert_eq!(failed.unwrap_err().code(), Code::OutcomeUnknown);
+
+    std::thread::scope(|scope| {
+        let drops = scope.spawn(|| {
+            for n in 0..100 {
+                let name = format!("short-lived-{n}");
+                let collection = database.create_collection(&name, schema.clone()).unwrap();
+                put(&collection, &[row(n)]);
+                database.drop_collection(&name).unwrap();
+            }
+        });
+        while !drops.is_finished() {
+            // Its own failure is told, and nothing of those that are gone.
+            assert_eq!(database.commit().unwrap_err().code(), Code::Closed);
+            let named = database.stats().unwrap().collections;
+            let known = |(name, stats): &&(String, _)| {
+                let stats: &cairn_engine::CollectionStats = stats;
+                name == "poisoned" && stats.poisoned
+            };
+            assert_eq!(named.iter().filter(known).count(), 1);
+        }
+    });
 }

@@ -261,6 +261,11 @@ impl Collection {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.shut()
+    }
+
+    /// The work of `close()`, for whoever has marked it closed.
+    fn shut(self: &Arc<Self>) -> Result<()> {
         if self.read_only {
             return Ok(());
         }
@@ -299,9 +304,13 @@ impl Collection {
 
     /// Closes without making anything durable: the files are about to be removed.
     pub(crate) fn abandon(self: &Arc<Self>) {
+        // First, so that who is told that it takes nothing more can see that it is gone.
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
         self.core.lock().poisoned = true;
         // What it says is lost was to be removed.
-        let _ = self.close();
+        let _ = self.shut();
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -310,10 +319,6 @@ impl Collection {
 
     pub(crate) fn rename(&self, name: &str) {
         name.clone_into(&mut self.name.write());
-    }
-
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.core.lock().is_poisoned()
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Threads of the operating system, in six lanes.
+//! Threads of the operating system, in five lanes.
 //!
 //! Each lane is one queue, first in first out, with its own workers, so that a commit that
 //! waits for the disk never stands in front of a search, and a merge that takes minutes in front
@@ -19,11 +19,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{Lane, Task, Threads};
 
-/// Commits block on the disk, one thread each: enough for 64 collections that sync at once.
-const COMMIT_WORKERS_MAX: usize = 64;
-
-/// Flushes, one a collection at a time.
-const FLUSH_WORKERS_MAX: usize = 16;
+/// Commits and flushes block on the disk, one thread each: enough for 64 collections that sync at
+/// once while 16 of them flush.
+const COMMIT_WORKERS_MAX: usize = 64 + 16;
 
 /// Calls that wait take one thread each as well; they hardly run.
 const BLOCKING_WORKERS_MAX: usize = 64;
@@ -53,7 +51,6 @@ pub struct OsThreads {
     parallelism: usize,
     foreground: Queue,
     commit: Queue,
-    flush: Queue,
     blocking: Queue,
     job: Queue,
     background: Queue,
@@ -61,8 +58,8 @@ pub struct OsThreads {
 
 impl OsThreads {
     /// A pool with `workers` foreground threads (at least 1), half as many background ones
-    /// (at least 1), and threads on demand for the other lanes: at most 64 each that commit and
-    /// that block, 16 each for flushes and for jobs.
+    /// (at least 1), and threads on demand for the other lanes: at most 80 that commit and flush,
+    /// 64 that block and 16 for jobs.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         let workers = workers.max(1);
@@ -71,7 +68,6 @@ impl OsThreads {
             parallelism: workers,
             foreground: Queue::new("cairn-search", workers, None, false),
             commit: Queue::new("cairn-commit", COMMIT_WORKERS_MAX, Some(IDLE_MAX), false),
-            flush: Queue::new("cairn-flush", FLUSH_WORKERS_MAX, Some(IDLE_MAX), false),
             blocking: Queue::new("cairn-call", BLOCKING_WORKERS_MAX, Some(IDLE_MAX), false),
             job: Queue::new("cairn-job", JOB_WORKERS_MAX, Some(IDLE_MAX), true),
             background: Queue::new("cairn-build", background, None, true),
@@ -84,7 +80,6 @@ impl Threads for OsThreads {
         match lane {
             Lane::Foreground => self.foreground.push(task),
             Lane::Commit => self.commit.push(task),
-            Lane::Flush => self.flush.push(task),
             Lane::Blocking => self.blocking.push(task),
             Lane::Job => self.job.push(task),
             Lane::Background => self.background.push(task),

@@ -8,17 +8,17 @@ pub type Task = Box<dyn FnOnce() + Send>;
 /// What kind of work a task is; decides where and with what priority it runs.
 ///
 /// Lanes are told apart by what their tasks wait for. A task must not wait for one that is still
-/// queued in its own lane: enough of them would fill the lane and wait for ever. So those that
-/// everybody waits for, commits, have a lane whose tasks wait for the disk alone.
+/// queued in its own lane: enough of them would fill the lane and wait for ever. So what everybody
+/// waits for, commits and the flushes that make room for them, has a lane whose tasks wait for the
+/// disk alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// Searches and reads that somebody awaits. They wait for no sync and for no writer.
     Foreground,
-    /// Commit leaders. They wait for the disk and for what already runs.
+    /// Commit leaders, and flushes. They wait for the disk and for what already runs; a leader
+    /// that needs the room of a flush lends a hand. Flushes are not of low priority: they map and
+    /// unmap much memory, and whoever waits for that waits for them.
     Commit,
-    /// Flushes, which take a core for a while. A leader that needs the room lends a hand. Not of
-    /// low priority: they map and unmap much memory, and whoever waits for that waits for them.
-    Flush,
     /// Calls that wait for the disk, for a lock, for commits or for the end of other work: open,
     /// close, create, drop, rename, list, commit, statistics. And destructors that take long.
     Blocking,

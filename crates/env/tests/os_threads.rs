@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use cairn_env::{Clock, Lane, OsClock, OsThreads, Threads};
 
-const LANES: [Lane; 6] = [
+const LANES: [Lane; 5] = [
     Lane::Foreground,
     Lane::Commit,
-    Lane::Flush,
     Lane::Blocking,
     Lane::Job,
     Lane::Background,
@@ -26,7 +25,7 @@ const LANES: [Lane; 6] = [
 const FIXED: [Lane; 2] = [Lane::Foreground, Lane::Background];
 
 /// More tasks than any lane runs at once.
-const FULL: usize = 80;
+const FULL: usize = 100;
 
 /// Longer than anything here takes, shorter than patience lasts.
 const SOON: Duration = Duration::from_secs(30);
@@ -49,7 +48,7 @@ fn ask<T: Send + 'static>(
 #[test]
 fn workers_are_named_after_their_lane() {
     let threads = OsThreads::new(3);
-    let names = ["search", "commit", "flush", "call", "job", "build"];
+    let names = ["search", "commit", "call", "job", "build"];
     for (lane, name) in LANES.into_iter().zip(names) {
         assert_eq!(ask(&threads, lane, thread_name), format!("cairn-{name}-0"));
     }
@@ -81,12 +80,7 @@ fn as_many_foreground_tasks_run_at_once_as_there_are_workers() {
 #[test]
 fn commits_and_calls_that_wait_can_wait_together() {
     let threads = OsThreads::new(1);
-    for (lane, tasks) in [
-        (Lane::Commit, 64),
-        (Lane::Flush, 16),
-        (Lane::Blocking, 64),
-        (Lane::Job, 16),
-    ] {
+    for (lane, tasks) in [(Lane::Commit, 80), (Lane::Blocking, 64), (Lane::Job, 16)] {
         let barrier = Arc::new(Barrier::new(tasks));
         let (sender, receiver) = mpsc::channel();
         for _ in 0..tasks {
@@ -103,7 +97,7 @@ fn commits_and_calls_that_wait_can_wait_together() {
     }
 }
 
-/// Eighty merges that run for minutes, say, while a commit waits to be led.
+/// A hundred merges that run for minutes, say, while a commit waits to be led.
 #[test]
 fn a_lane_full_of_tasks_that_wait_delays_no_other() {
     for full in LANES {
@@ -239,7 +233,7 @@ fn background_work_is_nice_and_its_helpers_too() {
     let nice = || rustix::process::getpriority_process(None).unwrap();
     let threads = Arc::new(OsThreads::new(2));
     let usual = nice();
-    for lane in [Lane::Foreground, Lane::Commit, Lane::Flush, Lane::Blocking] {
+    for lane in [Lane::Foreground, Lane::Commit, Lane::Blocking] {
         assert_eq!(ask(&threads, lane, nice), usual);
     }
     for lane in [Lane::Job, Lane::Background] {

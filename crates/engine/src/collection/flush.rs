@@ -28,7 +28,7 @@ impl Collection {
             }
             backlog.flush_scheduled = true;
         }
-        self.spawn(Lane::Flush, |this| {
+        self.spawn(Lane::Commit, |this| {
             let flushed = {
                 let _until_here = Scheduled(this, |backlog| &mut backlog.flush_scheduled);
                 this.flush_through(u64::MAX)

@@ -15,7 +15,7 @@ use cairn_engine::{
     Options, SearchRequest, Stop, WriteKind, WriteOptions,
 };
 use cairn_env::{Clock, Env, OsClock};
-use cairn_testkit::{SimDisk, data, sim_env};
+use cairn_testkit::{SimClock, SimDisk, data, sim_env};
 
 use common::{
     HeldThreads, Home, Model, Row, batch, everything, number, plain, put, remove, schema, small,
@@ -470,7 +470,7 @@ fn the_background_does_not_wait_while_a_job_merges() {
     });
     let database = home.open(small());
     let (collection, _) = many_segments(&database, 6_000);
-    threads.run_background();
+    threads.run_held();
     put(&collection, &[Row::new(number(6_000), &[0.5; 16])]);
     let (started, is_inside) = mpsc::channel();
     let (end, gate) = mpsc::channel::<()>();
@@ -494,7 +494,7 @@ fn the_background_does_not_wait_while_a_job_merges() {
         let (done, is_done) = mpsc::channel();
         let background = threads.clone();
         scope.spawn(move || {
-            background.run_background();
+            background.run_held();
             // Nobody hears it once it took too long.
             let _ = done.send(());
         });
@@ -505,7 +505,7 @@ fn the_background_does_not_wait_while_a_job_merges() {
     });
     let segments = || collection.stats().unwrap().segments.len();
     let (before, waiting) = (segments(), threads.waiting());
-    threads.run_background();
+    threads.run_held();
     assert_eq!(went_on, Ok(()), "the background goes on to other things");
     assert!(before >= 5, "nothing was merged meanwhile: {before}");
     assert!(waiting > 0, "what the job did not see is looked at");
@@ -541,7 +541,7 @@ fn an_old_record_goes_only_when_its_replacement_is_safe() {
         };
         let replace = batch(&schema, WriteKind::Upsert, &rows);
         collection.write(replace, options).unwrap();
-        threads.run_background();
+        threads.run_held();
         assert!(collection.stats().unwrap().segments.len() <= 2);
 
         for image in disk.random_images(disk.op_count(), 20, 7) {
@@ -557,7 +557,122 @@ fn an_old_record_goes_only_when_its_replacement_is_safe() {
                 "all of a batch or nothing"
             );
         }
-        threads.run_background();
+        threads.run_held();
         database.close().unwrap();
     }
+}
+
+/// What a [`StreamClock`] does in each sleep.
+type OnSleep = Box<dyn FnMut() + Send>;
+
+/// A virtual clock in whose sleeps a stream of rows goes on.
+struct StreamClock {
+    inner: SimClock,
+    stream: Mutex<Option<OnSleep>>,
+}
+
+impl Clock for StreamClock {
+    fn now(&self) -> Duration {
+        self.inner.now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.inner.unix_ms()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.inner.sleep(duration);
+        let stream = self.stream.lock().unwrap().take();
+        if let Some(mut stream) = stream {
+            stream();
+            self.stream.lock().unwrap().get_or_insert(stream);
+        }
+    }
+}
+
+/// Starts a background merge beside a stream of `flushes` more segments, one each time the merge
+/// looks whether the stream has paused. Returns how many segments each look found, the number at
+/// the end, and how long it all took.
+fn merge_beside_stream(flushes: usize) -> (Vec<usize>, usize, Duration) {
+    let disk = SimDisk::new();
+    let threads = HeldThreads::default();
+    let clock = Arc::new(StreamClock {
+        inner: SimClock::new(),
+        stream: Mutex::new(None),
+    });
+    let env = Env {
+        threads: threads.shared(),
+        clock: clock.clone(),
+        ..sim_env(&disk)
+    };
+    let database = Database::open(env, Path::new("/db"), small()).unwrap();
+    let schema = plain(KeyType::U64, 32, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    let segments = {
+        let collection = Arc::clone(&collection);
+        move || collection.stats().unwrap().segments.len()
+    };
+    // One batch fills a memtable, which is flushed before the write returns.
+    let flush = {
+        let collection = Arc::clone(&collection);
+        move |n: u64| {
+            let rows = (n * 500..(n + 1) * 500).map(|key| Row::new(number(key), &[key as f32; 32]));
+            put(&collection, &rows.collect::<Vec<_>>());
+        }
+    };
+    (0..4).for_each(&flush);
+    assert_eq!(
+        (segments(), threads.waiting()),
+        (4, 1),
+        "there is something to merge"
+    );
+
+    let looks = Arc::new(Mutex::new(Vec::new()));
+    let (seen, count) = (Arc::clone(&looks), segments.clone());
+    let mut flushed = 0;
+    *clock.stream.lock().unwrap() = Some(Box::new(move || {
+        seen.lock().unwrap().push(count());
+        if flushed < flushes {
+            flush(4 + flushed as u64);
+            flushed += 1;
+        }
+    }));
+    let began = clock.now();
+    threads.run_held();
+    *clock.stream.lock().unwrap() = None;
+    let stats = collection.stats().unwrap();
+    assert_eq!(stats.count, 500 * (4 + flushes as u64));
+    let looks = looks.lock().unwrap().clone();
+    (looks, stats.segments.len(), clock.now() - began)
+}
+
+#[test]
+fn no_merge_begins_while_flushes_follow_each_other_and_one_does_after_a_pause() {
+    const FLUSHES: usize = 12;
+    let (looks, left, took) = merge_beside_stream(FLUSHES);
+    // Each look of the stream found what the one before it had flushed, and nothing merged; the
+    // looks after the last flush make up the pause.
+    let streaming: Vec<usize> = (4..4 + FLUSHES).collect();
+    assert_eq!(looks[..FLUSHES], streaming);
+    assert!(
+        looks[FLUSHES..].iter().all(|&n| n == 4 + FLUSHES),
+        "{looks:?}"
+    );
+    assert_eq!(
+        looks.len() - FLUSHES,
+        10,
+        "a pause of a quarter of a second: {looks:?}"
+    );
+    assert_eq!(took, Duration::from_millis(25) * looks.len() as u32);
+    assert_eq!(left, 1, "merged once");
+}
+
+#[test]
+fn after_32_more_segments_a_stream_is_merged_all_the_same() {
+    const FLUSHES: usize = 40;
+    let (looks, _, _) = merge_beside_stream(FLUSHES);
+    let streaming: Vec<usize> = (4..4 + 32).collect();
+    assert_eq!(looks[..32], streaming);
+    // All 36 became one; then the stream goes on.
+    assert_eq!(looks[32], 1, "{looks:?}");
 }

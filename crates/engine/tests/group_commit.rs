@@ -16,10 +16,10 @@ use cairn_engine::{
     Collection, Durability, KeyBuf, KeyType, MetricName, Options, Result, Select, WriteKind,
     WriteOptions, WriteResult,
 };
-use cairn_env::{Clock, Env, OsClock};
+use cairn_env::{Clock, Env, Lane, OsClock};
 use cairn_testkit::{SimDisk, sim_env};
 
-use common::{Home, Row, Value, WatchedDisk, batch, decode, keys, number, plain, put};
+use common::{HeldThreads, Home, Row, Value, WatchedDisk, batch, decode, keys, number, plain, put};
 
 /// A clock that counts who sleeps.
 struct WatchedClock {
@@ -45,7 +45,7 @@ impl Clock for WatchedClock {
 struct Setup {
     disk: WatchedDisk,
     clock: Arc<WatchedClock>,
-    _database: Arc<cairn_engine::Database>,
+    database: Arc<cairn_engine::Database>,
     collection: Arc<Collection>,
 }
 
@@ -65,7 +65,7 @@ fn setup(options: Options) -> Setup {
     Setup {
         disk,
         clock,
-        _database: database,
+        database,
         collection,
     }
 }
@@ -310,4 +310,120 @@ fn an_answer_that_panics_harms_nobody() {
     }
     assert_eq!(setup.collection.snapshot().unwrap().count(), 9);
     assert!(!setup.collection.stats().unwrap().poisoned);
+}
+
+/// Commit leaders run when they are told to, so that it is known who waits for them together.
+struct Held {
+    threads: HeldThreads,
+    disk: WatchedDisk,
+    collection: Arc<Collection>,
+    answered: Arc<AtomicU64>,
+    _database: Arc<cairn_engine::Database>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let (disk, threads) = (WatchedDisk::new(), HeldThreads::of(Lane::Commit));
+        let env = Env {
+            threads: threads.shared(),
+            ..disk.env(1)
+        };
+        let database = Home::on(env).open(Options::default());
+        let schema = plain(KeyType::U64, 4, MetricName::L2);
+        let held = Self {
+            collection: database.create_collection("c", schema).unwrap(),
+            answered: Arc::default(),
+            threads,
+            disk,
+            _database: database,
+        };
+        // The first write makes the log's file, which is synced as well.
+        assert!(!held.submit_held(0));
+        held.lead();
+        held
+    }
+
+    fn done(&self) -> cairn_engine::Done {
+        let answered = Arc::clone(&self.answered);
+        Box::new(move |result| {
+            result.expect("it is written");
+            answered.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn submit_held(&self, key: u64) -> bool {
+        let write = batch(self.collection.schema(), WriteKind::Upsert, &[one(key, 0)]);
+        self.collection
+            .submit_held(write, WriteOptions::default(), self.done())
+    }
+
+    /// Runs the leaders that were started: how many there were, how many syncs they made, and
+    /// how many writes they answered.
+    fn lead(&self) -> (usize, u64, u64) {
+        let syncs = || self.disk.watch.wal_syncs.load(Ordering::Relaxed);
+        let answered = || self.answered.load(Ordering::Relaxed);
+        let (leaders, before) = (self.threads.waiting(), (syncs(), answered()));
+        self.threads.run_held();
+        (leaders, syncs() - before.0, answered() - before.1)
+    }
+}
+
+#[test]
+fn held_writes_wait_for_half_of_the_last_group_or_for_the_start_and_share_one_sync() {
+    let held = Held::new();
+    // One came before: the first starts at once, and the others join its leader.
+    for key in 0..8 {
+        assert!(!held.submit_held(key), "key={key}");
+    }
+    assert_eq!(held.lead(), (1, 1, 8));
+    // The last group was eight.
+    for key in 0..3 {
+        assert!(held.submit_held(key), "key={key}");
+    }
+    assert_eq!(held.threads.waiting(), 0, "three are less than half");
+    assert!(!held.submit_held(3), "four are half of eight");
+    assert!(!held.submit_held(4), "the leader takes it along");
+    assert_eq!(held.lead(), (1, 1, 5));
+    // Half of five is two: one waits until it is started.
+    assert!(held.submit_held(0));
+    assert_eq!(held.lead(), (0, 0, 0));
+    held.collection.start();
+    held.collection.start();
+    assert_eq!(held.lead(), (1, 1, 1));
+    held.collection.start();
+    assert_eq!(held.lead(), (0, 0, 0), "nothing waits");
+}
+
+#[test]
+fn one_write_that_is_not_held_takes_along_those_that_are() {
+    let held = Held::new();
+    for key in 0..8 {
+        held.submit_held(key);
+    }
+    held.lead();
+    assert!(held.submit_held(0) && held.submit_held(1));
+    let write = batch(held.collection.schema(), WriteKind::Upsert, &[one(2, 0)]);
+    held.collection
+        .submit(write, WriteOptions::default(), held.done());
+    assert_eq!(held.lead(), (1, 1, 3));
+}
+
+#[test]
+fn closing_writes_what_was_held_and_never_started() {
+    let setup = setup(Options::default());
+    setup.slow(20_000);
+    let answered = Arc::new(AtomicU64::new(0));
+    for key in 0..20 {
+        let write = batch(setup.collection.schema(), WriteKind::Upsert, &[one(key, 0)]);
+        let answered = Arc::clone(&answered);
+        let done = move |result: Result<WriteResult>| {
+            result.expect("it is written");
+            answered.fetch_add(1, Ordering::Relaxed);
+        };
+        setup
+            .collection
+            .submit_held(write, WriteOptions::default(), Box::new(done));
+    }
+    setup.database.close().unwrap();
+    assert_eq!(answered.load(Ordering::Relaxed), 20);
 }

@@ -6,14 +6,28 @@ use std::sync::{Arc, Mutex};
 
 use cairn_env::{Lane, Task, Threads};
 
-/// Runs everything inside `spawn`, except background work: that waits for
-/// [`HeldThreads::run_background`].
-#[derive(Clone, Default)]
+/// Runs everything inside `spawn`, except the work of one lane: that waits for
+/// [`HeldThreads::run_held`].
+#[derive(Clone)]
 pub struct HeldThreads {
+    held: Lane,
     waiting: Arc<Mutex<VecDeque<Task>>>,
 }
 
+impl Default for HeldThreads {
+    fn default() -> Self {
+        Self::of(Lane::Background)
+    }
+}
+
 impl HeldThreads {
+    pub fn of(held: Lane) -> Self {
+        Self {
+            held,
+            waiting: Arc::default(),
+        }
+    }
+
     pub fn shared(&self) -> Arc<dyn Threads> {
         Arc::new(self.clone())
     }
@@ -24,7 +38,7 @@ impl HeldThreads {
     }
 
     /// Runs what waits, and what that spawns.
-    pub fn run_background(&self) {
+    pub fn run_held(&self) {
         loop {
             let task = self.waiting.lock().unwrap().pop_front();
             match task {
@@ -37,9 +51,10 @@ impl HeldThreads {
 
 impl Threads for HeldThreads {
     fn spawn(&self, lane: Lane, task: Task) {
-        match lane {
-            Lane::Background => self.waiting.lock().unwrap().push_back(task),
-            _ => task(),
+        if lane == self.held {
+            self.waiting.lock().unwrap().push_back(task);
+        } else {
+            task();
         }
     }
 

@@ -29,7 +29,7 @@ use crash::run::{Run, Shared};
 
 /// The suite that runs with fail points is the one that counts; the plain one looks in.
 const IMAGES: u64 = if cfg!(feature = "failpoints") {
-    60_000
+    200_000
 } else {
     2_000
 };

@@ -365,7 +365,8 @@ fn killed_at_each_step_of_the_commit_path() {
     let mut survivor = Survivor::new();
     let mut kills = 0;
     for point in KillPoint::ALL {
-        for pass in [1 + rng.below(2), 2 + rng.below(5)] {
+        for most in [2, 2, 5, 8, 12] {
+            let pass = 1 + rng.below(most);
             let fail = format!("K{}:{pass}:kill", point as u8);
             let what = format!("killed at {point:?}, pass {pass}");
             survivor.run(Some(fail), None, &what);
@@ -382,7 +383,7 @@ fn killed_at_each_step_of_the_commit_path() {
 #[test]
 fn killed_at_any_moment() {
     let mut rng = Rng::new(seed_from_env("CAIRN_SEED", 6));
-    let kills = crash::number("CAIRN_KILLS", 30);
+    let kills = crash::number("CAIRN_KILLS", 180);
     let mut survivor = Survivor::new();
     for kill in 0..kills {
         let patience = Duration::from_millis(rng.below(160) + 5);

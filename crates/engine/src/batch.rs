@@ -60,6 +60,10 @@ pub struct Payloads {
 pub struct WriteOptions {
     /// Every key must have exactly this version (0: must not exist).
     pub if_version: Option<u64>,
+    /// The write happens once however often it is written under this key, of 1 to 128 bytes: a
+    /// repetition gets the first one's answer and does nothing, whatever it asks for beside the
+    /// content.
+    pub idempotency_key: Option<String>,
     /// Instead of the database's setting.
     pub durability: Option<Durability>,
     /// Checked until the write is sequenced.

@@ -18,6 +18,7 @@ use crate::limits::COLLECTIONS_MAX;
 use crate::manifest;
 use crate::options::Options;
 use crate::schema::{Schema, validate_collection_name};
+use crate::space::Unflushed;
 use crate::stop::Job;
 
 /// An open database.
@@ -26,6 +27,7 @@ pub struct Database {
     dir: PathBuf,
     options: Options,
     versions: Arc<AtomicU64>,
+    unflushed: Unflushed,
     state: Mutex<State>,
 }
 
@@ -142,6 +144,7 @@ impl Database {
             dir: dir.to_path_buf(),
             options,
             versions: Arc::new(AtomicU64::new(0)),
+            unflushed: Unflushed::default(),
             state: Mutex::new(State {
                 role: Some(Role::Writer(lock, logs_lock)),
                 catalog,
@@ -174,6 +177,7 @@ impl Database {
             dir: dir.to_path_buf(),
             options,
             versions: Arc::new(AtomicU64::new(0)),
+            unflushed: Unflushed::default(),
             state: Mutex::new(State {
                 role: Some(Role::Reader),
                 catalog: catalog.clone(),
@@ -530,6 +534,7 @@ impl Database {
             wal_dir,
             options: &self.options,
             versions: &self.versions,
+            unflushed: &self.unflushed,
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Code {
     AlreadyExists,
     /// A condition of the write does not hold.
     ConditionFailed,
+    /// An idempotency key stands for another write.
+    Conflict,
     /// Another writer has the directory.
     Locked,
     /// The database was opened for reading.
@@ -77,6 +79,7 @@ impl Code {
             Self::NotFound => "ERR_NOT_FOUND",
             Self::AlreadyExists => "ERR_ALREADY_EXISTS",
             Self::ConditionFailed => "ERR_CONDITION_FAILED",
+            Self::Conflict => "ERR_CONFLICT",
             Self::Locked => "ERR_LOCKED",
             Self::ReadOnly => "ERR_READ_ONLY",
             Self::Closed => "ERR_CLOSED",

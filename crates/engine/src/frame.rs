@@ -18,6 +18,8 @@ use crate::schema::Schema;
 
 /// Kind of a frame that holds changes to records.
 pub(crate) const KIND_CHANGES: u8 = 1;
+/// Kind of a frame that holds the outcome of a keyed write, and then its changes.
+pub(crate) const KIND_KEYED_CHANGES: u8 = 2;
 
 /// Records put and keys removed by one version.
 #[derive(Clone, Debug)]
@@ -107,7 +109,7 @@ impl Changes {
     /// # Errors
     /// [`Malformed`] when the bytes are not changes to records of this schema.
     pub fn decode(bytes: &[u8], schema: &Schema) -> Result<Self, Malformed> {
-        let mut reader = Reader { bytes };
+        let mut reader = Reader::new(bytes);
         let puts = reader.u32()?;
         let removals = reader.u32()?;
         let fields = reader.u32()?;
@@ -205,12 +207,26 @@ fn push_keys<'a>(parts: &mut Vec<&'a [u8]>, keys: &'a Keys, length: &'a [u8]) {
     }
 }
 
-struct Reader<'a> {
+/// Takes numbers and bytes from the front of others.
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What was not taken.
+    pub fn rest(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self
             .bytes
             .split_at_checked(count)
@@ -219,14 +235,18 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn u32(&mut self) -> Result<usize, Malformed> {
+    pub fn u32(&mut self) -> Result<usize, Malformed> {
         let bytes = self.take(4)?.try_into().expect("four bytes were taken");
         Ok(u32::from_le_bytes(bytes) as usize)
     }
 
-    fn u64(&mut self) -> Result<usize, Malformed> {
+    pub fn long(&mut self) -> Result<u64, Malformed> {
         let bytes = self.take(8)?.try_into().expect("eight bytes were taken");
-        usize::try_from(u64::from_le_bytes(bytes)).map_err(|_| "a length out of range")
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn u64(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(self.long()?).map_err(|_| "a length out of range")
     }
 
     fn numbers<T: bytemuck::Pod>(&mut self, count: usize) -> Result<Vec<T>, Malformed> {

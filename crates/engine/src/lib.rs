@@ -55,6 +55,7 @@ mod error;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod idempotency;
 mod keys;
 pub mod limits;
 mod manifest;
@@ -67,6 +68,7 @@ mod schema;
 mod search;
 mod segment;
 mod snapshot;
+mod space;
 mod stop;
 mod tombstones;
 mod ulid;

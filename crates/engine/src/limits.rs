@@ -10,6 +10,10 @@ pub const BATCH_ROWS_MAX: usize = 100_000;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a key in UTF-8.
 pub const KEY_BYTES_MAX: usize = 1_024;
+/// Bytes of an idempotency key in UTF-8.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// Idempotency keys that a collection remembers: beyond, the oldest are forgotten.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 100_000;
 /// Bytes of one record's fields, encoded.
 pub const FIELDS_BYTES_MAX: usize = 1024 * 1024;
 /// Nesting of one record's fields.

@@ -26,6 +26,18 @@ pub(crate) struct Manifest {
     pub flushed_lsn: u64,
     /// Oldest first.
     pub segments: Vec<SegmentEntry>,
+    /// What keyed writes up to `flushed_lsn` did; their frames may have left the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<OutcomesEntry>,
+}
+
+/// A file of outcomes of keyed writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutcomesEntry {
+    pub file: FileEntry,
+    /// The version of the newest; part of its name.
+    pub lsn: u64,
+    pub count: u32,
 }
 
 /// One segment of a manifest.

@@ -48,6 +48,11 @@ pub struct Options {
     /// Bytes a second that merging in the background writes at most. The merges that
     /// [`crate::Database::compact`] does are not slowed.
     pub compaction_rate_max: Option<NonZeroU64>,
+    /// Room on the disk of the data that writes leave, beside what flushes of all that is in memory
+    /// need: for manifests, and for the rest of the machine. 0: writes take all there is.
+    pub disk_reserve_bytes: u64,
+    /// How long an idempotency key is remembered after its write.
+    pub idempotency_window: Duration,
     /// Name of this machine, for the lock's holder.
     pub host: String,
     /// Process id, for the lock's holder.
@@ -57,6 +62,10 @@ pub struct Options {
 /// A memtable beyond this is flushed whatever the options say: 1 GiB, so that with one more group
 /// of batches the offsets of its columns stay within 32 bits.
 const MEMTABLE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Enough for the manifests of a few collections at the same time: those of usual ones have some
+/// 10 KiB, and where segments or dimensions are many, what they need comes on top.
+const DISK_RESERVE_BYTES: u64 = 1024 * 1024; // 1 MiB
 
 impl Default for Options {
     fn default() -> Self {
@@ -69,6 +78,8 @@ impl Default for Options {
             wal_bytes_max: 512 * 1024 * 1024,
             compaction: Compaction::SizeTiered,
             compaction_rate_max: None,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
+            idempotency_window: Duration::from_secs(24 * 60 * 60),
             host: String::from("unknown"),
             pid: std::process::id(),
         }

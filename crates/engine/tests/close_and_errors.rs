@@ -367,7 +367,11 @@ fn closing_says_what_a_failed_log_can_no_longer_make_durable() {
 fn a_full_disk_refuses_and_forgets_nothing() {
     let disk = cairn_testkit::SimDisk::new();
     let home = Home::on(cairn_testkit::sim_env(&disk));
-    let database = home.open(small());
+    let to_the_end = || Options {
+        disk_reserve_bytes: 0,
+        ..small()
+    };
+    let database = home.open(to_the_end());
     let schema = plain(KeyType::U64, 64, MetricName::L2);
     let collection = database.create_collection("c", schema.clone()).unwrap();
     let rows = |first: u64| -> Vec<Row> {

@@ -102,7 +102,7 @@ impl World<'_> {
         let options = WriteOptions {
             if_version,
             durability: random_durability(&mut rng),
-            stop: Stop::never(),
+            ..WriteOptions::default()
         };
         let answer = held
             .collection

@@ -108,8 +108,8 @@ fn a_lost_mark_loses_no_acknowledgement_and_takes_no_more_writes() {
     let schema = plain(KeyType::U64, 32, MetricName::L2);
     let collection = database.create_collection("c", schema).unwrap();
     put(&collection, &[row(1)]);
-    // The write of the group, the sync, and then the mark behind it.
-    disk.fail_nth(disk.calls() + 4, std::io::ErrorKind::Other);
+    // A look at the room, the write of the group, the sync, and then the mark behind it.
+    disk.fail_nth(disk.calls() + 5, std::io::ErrorKind::Other);
     put(&collection, &[row(2)]);
     let memory = durable(Durability::Memory);
     let refused = collection.write(upsert(&collection, 3..4), memory);

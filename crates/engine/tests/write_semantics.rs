@@ -282,7 +282,7 @@ fn a_condition_on_the_version_holds_for_every_row_or_nothing_happens() {
         names(&error, Code::ConditionFailed, 1, &key(2), None);
         let facts = details(&error);
         assert!(facts.contains(&("expected", first.to_string())), "{error}");
-        assert!(facts.contains(&("got", second.to_string())), "{error}");
+        assert!(facts.contains(&("found", second.to_string())), "{error}");
         pair.write_if(UPDATE, &rows[..1], Some(first)).unwrap();
         pair.write_if(WriteKind::Delete, &rows[1..], Some(second))
             .unwrap();

@@ -28,11 +28,13 @@ pub enum Bug {
     SkipDamagedFrame,
     /// Block checksums of segments are not compared.
     IgnoreBlockChecksum,
+    /// A flush lets the log go without what its keyed writes did.
+    ForgetsIdempotencyKey,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -45,6 +47,7 @@ impl Bug {
         Self::SplitBatch,
         Self::SkipDamagedFrame,
         Self::IgnoreBlockChecksum,
+        Self::ForgetsIdempotencyKey,
     ];
 }
 

@@ -264,6 +264,7 @@ fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database
             compaction_rate_max: NonZeroU64::new(to_size(options.compaction_rate_max) as u64),
             host: options.host.clone(),
             pid: options.pid,
+            ..Options::default()
         },
     )
 }

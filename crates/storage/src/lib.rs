@@ -31,7 +31,7 @@ mod lock;
 mod segment;
 mod wal;
 
-pub use checksum::{Crc32c, crc32c};
+pub use checksum::{Crc32c, Crc64, crc32c};
 pub use current::{
     Leftover, leftovers, list_versions, load, publish, read_current, remove_leftovers,
     remove_version,

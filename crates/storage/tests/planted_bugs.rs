@@ -20,10 +20,11 @@ const WATCHED: [(Bug, &str); 9] = [
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 3] = [
+const ELSEWHERE: [Bug; 4] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
+    Bug::ForgetsIdempotencyKey,
 ];
 
 #[test]

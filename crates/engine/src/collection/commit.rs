@@ -15,9 +15,11 @@ use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
 use crate::error::{Code, Error, Result};
-use crate::frame::{Changes, KIND_CHANGES};
+use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES};
+use crate::idempotency::{self, Outcome};
 use crate::memtable::NewRow;
 use crate::options::Durability;
+use crate::space::Room;
 use crate::view::{MemtableView, View};
 
 use super::compaction;
@@ -78,15 +80,20 @@ struct Pending {
     result: WriteResult,
     lsn: u64,
     changes: Changes,
+    /// What its frame says of a keyed write, encoded.
+    outcome: Option<Vec<u8>>,
     durability: Durability,
 }
 
 /// What became of one batch before the log.
 enum Step {
     Nothing(WriteResult),
+    /// It was written before under its key; this is what it did then.
+    Repeated(WriteResult),
     Changed {
         sequenced: Box<Sequenced>,
         lsn: u64,
+        outcome: Option<Vec<u8>>,
         /// Of its frame's body.
         bytes: u64,
     },
@@ -189,7 +196,7 @@ impl Collection {
         let mut pending: Vec<Pending> = Vec::with_capacity(batches.len());
         // Answers that rest on batches that are not logged yet.
         let mut resting: Vec<Answer> = Vec::new();
-        let (mut bytes, mut reserved) = (0, 0);
+        let (mut bytes, mut taken) = (0, Taken::new(self.room()));
         // No group brings log or memtable further beyond its end than by its last batch.
         let memtable_bytes = self.options.memtable_bytes_effective();
         let bytes_max = GROUP_BYTES_MAX.min(memtable_bytes as u64);
@@ -205,10 +212,11 @@ impl Collection {
             }) = batches.pop_front()
         {
             let durability = options.durability.unwrap_or(self.options.durability);
-            match self.sequence_one(core, batch, &options, durability, &mut reserved) {
+            match self.sequence_one(core, batch, &options, durability, &mut taken) {
                 Ok(Step::Changed {
                     sequenced,
                     lsn,
+                    outcome,
                     bytes: own,
                 }) => {
                     bytes += own;
@@ -220,6 +228,7 @@ impl Collection {
                         },
                         lsn,
                         changes: sequenced.changes,
+                        outcome,
                         durability,
                     });
                 }
@@ -230,10 +239,15 @@ impl Collection {
                     }
                     None => answers.push((reply, Ok(result))),
                 },
+                Ok(Step::Repeated(result)) if result.version > view.lsn => {
+                    resting.push((reply, Ok(result)));
+                }
+                Ok(Step::Repeated(result)) => answers.push((reply, Ok(result))),
                 Err(error) if pending.is_empty() => answers.push((reply, Err(error))),
                 Err(error) => resting.push((reply, Err(error))),
             }
         }
+        self.note_unflushed();
         let Some(last) = pending.last() else {
             return;
         };
@@ -269,35 +283,70 @@ impl Collection {
         batch: WriteBatch,
         options: &WriteOptions,
         durability: Durability,
-        reserved: &mut u64,
+        taken: &mut Taken,
     ) -> Result<Step> {
         core.writable()?;
         options.stop.check()?;
         self.env.faults.hit(KillPoint::K1Validated)?;
+        let clock = &*self.env.clock;
+        let mut keyed = None;
+        if let Some(key) = &options.idempotency_key {
+            let digest = idempotency::digest(&batch);
+            if let Some(result) = core.ledger.find(clock, key, digest)? {
+                return Ok(Step::Repeated(result));
+            }
+            keyed = Some((key, digest));
+        }
         let view = self.view.load();
         let sequenced = sequence::sequence(&self.schema, &view, batch, options)?;
-        if sequenced.changes.is_empty() {
+        // That it changed nothing is remembered of a keyed write, too: repeated later, it might.
+        if sequenced.changes.is_empty() && keyed.is_none() {
             return Ok(Step::Nothing(WriteResult {
                 version: view.lsn,
                 ..sequenced.result
             }));
         }
-        let bytes = sequenced.changes.encode().len();
-        if durability == Durability::Memory {
-            view.active().table.mark_unlogged();
+        let outcome = keyed.map(|(key, digest)| Outcome {
+            key: key.as_str().into(),
+            digest,
+            unix_ms: core.ledger.unix_ms(clock),
+            result: sequenced.result,
+        });
+        let outcome_body = outcome.as_ref().map(Outcome::encode);
+        let outcome_bytes = outcome_body.as_ref().map_or(0, Vec::len) as u64;
+        let bytes = outcome_bytes + sequenced.changes.encode().len();
+        let rows = sequenced.changes.keys.len() as u64;
+        let flushed = bytes + rows * ROW_OVERHEAD_BYTES;
+        let reserve = self.reserve_bytes(&view, &core.ledger);
+        let is_logged = durability != Durability::Memory;
+        let wal = core.writable()?;
+        let needed = taken.log + bytes + FRAME_OVERHEAD_BYTES;
+        let growth = if is_logged { wal.growth(needed) } else { 0 };
+        // What is flushed is taken when it is; what the log takes is gone at once.
+        let root = &self.dirs.root;
+        taken
+            .room
+            .take(growth, reserve + taken.memory + flushed, root)?;
+        if is_logged {
+            wal.reserve(needed)?;
+            taken.log = needed;
         } else {
-            let needed = *reserved + bytes + FRAME_OVERHEAD_BYTES;
-            core.writable()?.reserve(needed)?;
-            *reserved = needed;
+            view.active().table.mark_unlogged();
         }
+        taken.memory += flushed;
         let lsn = self.next_version();
         apply(&view, &sequenced, lsn);
+        if let Some(mut outcome) = outcome {
+            outcome.result.version = lsn;
+            core.ledger.insert(outcome);
+        }
         core.buried += sequenced.rows_of_segments(&view);
         core.live += sequenced.result.inserted;
         core.live -= sequenced.result.deleted;
         Ok(Step::Changed {
             sequenced: Box::new(sequenced),
             lsn,
+            outcome: outcome_body,
             bytes,
         })
     }
@@ -315,10 +364,17 @@ impl Collection {
             return self.log_split(wal, &logged, sync, lsn);
         }
         let bodies: Vec<_> = logged.iter().map(|p| p.changes.encode()).collect();
-        let parts: Vec<_> = bodies.iter().map(|body| body.parts()).collect();
+        let outcomes = logged.iter().map(|p| p.outcome.as_deref());
+        let parts: Vec<Vec<&[u8]>> = outcomes
+            .zip(&bodies)
+            .map(|(outcome, body)| outcome.into_iter().chain(body.parts()).collect())
+            .collect();
         let frame = |(p, parts): (&&Pending, _)| FrameToWrite {
             lsn: p.lsn,
-            kind: KIND_CHANGES,
+            kind: match p.outcome {
+                Some(_) => KIND_KEYED_CHANGES,
+                None => KIND_CHANGES,
+            },
             body: parts,
         };
         let parts = parts.iter().map(Vec::as_slice);
@@ -417,6 +473,27 @@ impl Collection {
 
 /// A frame's header and padding, with room to spare: what a reservation adds per batch.
 const FRAME_OVERHEAD_BYTES: u64 = 128;
+/// What a segment has of a row beside its vectors, key and fields, with room to spare.
+const ROW_OVERHEAD_BYTES: u64 = 40;
+
+/// What the batches of a group take of the disk.
+struct Taken {
+    room: Room,
+    /// Reserved in the log.
+    log: u64,
+    /// To be flushed.
+    memory: u64,
+}
+
+impl Taken {
+    fn new(room: Room) -> Self {
+        Self {
+            room,
+            log: 0,
+            memory: 0,
+        }
+    }
+}
 
 fn apply(view: &View, sequenced: &Sequenced, lsn: u64) {
     let changes = &sequenced.changes;

@@ -188,6 +188,7 @@ impl Collection {
             flushed: None,
         };
         if !origins.is_empty() {
+            self.room_for_merge(inputs)?;
             let expected = origins.len();
             let workers = EnvWorkers(&self.env);
             let config = |field: &crate::schema::VectorField| field.index.hnsw(self.id);
@@ -209,6 +210,13 @@ impl Collection {
             edit.added = Some((built.entry, transfer));
         }
         self.publish_edit(edit)
+    }
+
+    /// A merge is as large as its inputs, and must leave what flushes need.
+    fn room_for_merge(&self, inputs: &[Arc<Segment>]) -> Result<()> {
+        let bytes = inputs.iter().map(|segment| segment.entry.file.bytes).sum();
+        let reserve = self.reserve_bytes(&self.view.load(), &self.core.lock().ledger);
+        self.room().take(bytes, reserve, &self.dirs.root)
     }
 }
 

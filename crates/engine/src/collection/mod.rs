@@ -25,10 +25,12 @@ use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
 use crate::error::{Error, Result, closed, poisoned, read_only};
+use crate::idempotency::{self, Ledger};
 use crate::manifest::Manifest;
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::snapshot::Snapshot;
+use crate::space::{Room, Share};
 use crate::stop::{Job, Stop};
 use crate::view::View;
 
@@ -57,6 +59,8 @@ pub struct Collection {
     queue_changed: Condvar,
     core: Mutex<Core>,
     view: ArcSwap<View>,
+    /// What its memtables will take on the disk.
+    unflushed: Share,
     manifest: Mutex<Manifest>,
     /// The published manifest's, for those who must not wait for a publication.
     flushed_lsn: AtomicU64,
@@ -84,6 +88,8 @@ struct Core {
     live: u64,
     /// Rows of segments that were deleted since the last memtable began.
     buried: usize,
+    /// What keyed writes did, those of the running group included.
+    ledger: Ledger,
 }
 
 impl Core {
@@ -116,6 +122,8 @@ struct Dirs {
     root: PathBuf,
     segments: PathBuf,
     deletions: PathBuf,
+    /// Made with the first file in it.
+    outcomes: PathBuf,
 }
 
 impl Dirs {
@@ -124,6 +132,7 @@ impl Dirs {
             root: root.to_path_buf(),
             segments: root.join("seg"),
             deletions: root.join("del"),
+            outcomes: root.join(idempotency::DIR),
         }
     }
 }
@@ -179,7 +188,7 @@ impl Collection {
         let reply = commit::Reply::new(done);
         let checked = self
             .check_writable()
-            .and_then(|()| sequence::check(&self.schema, &batch));
+            .and_then(|()| sequence::check(&self.schema, &batch, &options));
         if let Err(error) = checked {
             reply.send(Err(error));
             return false;
@@ -287,6 +296,7 @@ impl Collection {
         let _no_compaction = self.compacting.lock();
         let _no_flush = self.flushing.lock();
         self.core.lock().wal = None;
+        self.unflushed.set(0);
         durable
     }
 
@@ -326,6 +336,35 @@ impl Collection {
             return Err(closed());
         }
         Ok(())
+    }
+
+    /// The disk as it is now, for [`Collection::reserve_bytes`] to be left on it.
+    fn room(&self) -> Room {
+        match self.options.disk_reserve_bytes {
+            0 => Room::unknown(),
+            _ => Room::of(&*self.env.disk, &self.dirs.root),
+        }
+    }
+
+    /// What has to be left on the disk so that everything in memory can be flushed.
+    fn reserve_bytes(&self, view: &View, ledger: &Ledger) -> u64 {
+        // A manifest has a centroid of five bytes a number, two keys of up to 1 KiB and some 200
+        // bytes a segment; the deletions of one take a bit a row.
+        let dims: u64 = self.schema.vectors.iter().map(|v| u64::from(v.dim)).sum();
+        let segments = view.segments.len() as u64 + 1;
+        let rows: usize = view.segments.iter().map(|segment| segment.rows()).sum();
+        let publication = segments * (5 * dims + 4096) + rows as u64 / 8 + ledger.bytes();
+        self.options
+            .disk_reserve_bytes
+            .saturating_add(self.unflushed.all())
+            .saturating_add(publication)
+    }
+
+    /// Counts what the memtables of the view will take. Called when that has changed.
+    fn note_unflushed(&self) {
+        let view = self.view.load();
+        let tables = view.memtables.iter().map(|m| m.table.bytes() as u64);
+        self.unflushed.set(tables.sum());
     }
 
     fn check_writable(&self) -> Result<()> {

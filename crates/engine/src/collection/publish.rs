@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cairn_env::{Bug, KillPoint, planted};
+use cairn_storage::StorageError;
 
 use crate::error::{Code, Error, Result, closed};
+use crate::idempotency;
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::memtable::Memtable;
 use crate::segment::{self, Segment};
 use crate::ulid::Ulid;
 use crate::view::View;
 
+use super::recovery::{make_dir, sync_dir};
 use super::{Collection, Core};
 
 /// Marks rows of a new segment as deleted whose origins were deleted since it was built. Called
@@ -116,7 +119,8 @@ impl Collection {
         next: &mut Manifest,
         segments: &[Arc<Segment>],
     ) -> Result<Vec<PathBuf>> {
-        let stale = self.write_deletion_files(next, segments)?;
+        let mut stale = self.write_deletion_files(next, segments)?;
+        stale.extend(self.write_outcomes(next)?);
         manifest::publish(&self.env, &self.dirs.root, next)
             .map_err(|error| self.publication_failed(next, error))?;
         Ok(stale)
@@ -160,6 +164,36 @@ impl Collection {
         Ok(stale)
     }
 
+    /// Writes what keyed writes did that the log will no longer hold, if that has changed, and
+    /// returns the path of the file it replaces.
+    ///
+    /// A file of its own and not a part of the manifest: 100,000 outcomes are megabytes, and most
+    /// publications change none.
+    fn write_outcomes(&self, next: &mut Manifest) -> Result<Option<PathBuf>> {
+        let dir = &self.dirs.outcomes;
+        let listed = next.outcomes.map(|entry| entry.lsn);
+        let outcomes = {
+            let ledger = &mut self.core.lock().ledger;
+            let newest = ledger.newest(&*self.env.clock, next.flushed_lsn);
+            if newest == listed || planted(Bug::ForgetsIdempotencyKey) {
+                return Ok(None);
+            }
+            ledger.up_to(next.flushed_lsn)
+        };
+        next.outcomes = if outcomes.is_empty() {
+            None
+        } else {
+            let disk = &*self.env.disk;
+            let there = disk.entry(dir).map_err(StorageError::io("entry", dir))?;
+            if there.is_none() {
+                make_dir(disk, dir)?;
+                sync_dir(disk, &self.dirs.root)?;
+            }
+            Some(idempotency::write(&self.env, dir, self.id, &outcomes)?)
+        };
+        Ok(listed.map(|lsn| idempotency::path(dir, lsn)))
+    }
+
     /// A manifest that found no room changes nothing, once what is there of it is gone. Any other
     /// failure leaves open which of the two a restart will find, so nothing more may be written
     /// before one.
@@ -184,6 +218,7 @@ impl Collection {
             memtables: memtables.cloned().collect(),
             segments: segments.into(),
         }));
+        self.note_unflushed();
         let is_kept = |id: Ulid| segments.iter().any(|s| s.id == id);
         for segment in view.segments.iter().filter(|s| !is_kept(s.id)) {
             segment.doom();

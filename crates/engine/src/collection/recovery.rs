@@ -12,11 +12,13 @@ use cairn_env::{DirEntry, Disk, EntryKind, Env};
 use cairn_storage::{Frame, StorageError, Wal, WalOptions};
 
 use crate::error::Result;
-use crate::frame::{Changes, KIND_CHANGES};
+use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES, Reader};
+use crate::idempotency::{self, Ledger, Outcome};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::options::Options;
 use crate::schema::Schema;
 use crate::segment::{self, Segment};
+use crate::space::{Share, Unflushed};
 use crate::view::{MemtableView, View};
 
 use super::commit::{self, Queue};
@@ -33,6 +35,7 @@ pub(crate) struct Opening<'a> {
     pub wal_dir: &'a Path,
     pub options: &'a Options,
     pub versions: &'a Arc<AtomicU64>,
+    pub unflushed: &'a Unflushed,
 }
 
 /// Creates the directories of a new collection and its first, empty manifest, durably.
@@ -95,8 +98,12 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
     manifest::remove_others(env, root, kind, extension, manifest.version)?;
     remove_orphans(env, &dirs, &manifest)?;
     let segments = open_segments(opening, &manifest)?;
-    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments)?;
-    let collection = assemble(opening, manifest, view, Some(wal));
+    let mut outcomes = match &manifest.outcomes {
+        Some(entry) => idempotency::read(env, &dirs.outcomes, entry)?,
+        None => Vec::new(),
+    };
+    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments, &mut outcomes)?;
+    let collection = assemble(opening, manifest, view, Some((wal, outcomes)));
     collection.schedule_flush();
     collection.schedule_compaction();
     Ok(collection)
@@ -132,15 +139,18 @@ fn flushed_view(schema: &Schema, flushed_lsn: u64, segments: Arc<[Arc<Segment>]>
     }
 }
 
-/// Puts a collection together; without a log it is for reading only.
+/// Puts a collection together; without a log, and what keyed writes did, it is for reading only.
 fn assemble(
     opening: Opening<'_>,
     manifest: Manifest,
     view: View,
-    wal: Option<Wal>,
+    log: Option<(Wal, Vec<Outcome>)>,
 ) -> Arc<Collection> {
+    let (wal, outcomes) = log.unzip();
+    let window = opening.options.idempotency_window;
+    let ledger = Ledger::new(window, &*opening.env.clock, outcomes.unwrap_or_default());
     opening.versions.fetch_max(view.lsn, Ordering::Relaxed);
-    Arc::new(Collection {
+    let collection = Arc::new(Collection {
         id: opening.id,
         name: RwLock::new(opening.name.to_owned()),
         schema: opening.schema.clone(),
@@ -156,8 +166,10 @@ fn assemble(
             poisoned: false,
             live: view.count,
             buried: 0,
+            ledger,
         }),
         view: ArcSwap::from_pointee(view),
+        unflushed: Share::of(opening.unflushed),
         flushed_lsn: AtomicU64::new(manifest.flushed_lsn),
         flushed_at: AtomicU64::new(0),
         manifest: Mutex::new(manifest),
@@ -169,14 +181,18 @@ fn assemble(
         closed: AtomicBool::new(false),
         ending: Arc::default(),
         background_error: Mutex::new(None),
-    })
+    });
+    collection.note_unflushed();
+    collection
 }
 
-/// Applies the log's frames beyond `flushed_lsn` to memtables over `segments`.
+/// Applies the log's frames beyond `flushed_lsn` to memtables over `segments`, and adds to
+/// `outcomes` what its keyed writes did.
 fn replay_log(
     opening: Opening<'_>,
     flushed_lsn: u64,
     segments: Arc<[Arc<Segment>]>,
+    outcomes: &mut Vec<Outcome>,
 ) -> Result<(View, Wal)> {
     let Opening {
         schema, wal_dir, ..
@@ -185,7 +201,8 @@ fn replay_log(
     let memtable_bytes = opening.options.memtable_bytes_effective();
     let mut replay = |frame: Frame<'_>| -> Result<(), StorageError> {
         let file = wal_dir.to_path_buf();
-        if frame.kind != KIND_CHANGES {
+        let is_keyed = frame.kind == KIND_KEYED_CHANGES;
+        if !is_keyed && frame.kind != KIND_CHANGES {
             let what = format!("frame kind {}", frame.kind);
             return Err(StorageError::Unsupported { file, what });
         }
@@ -195,7 +212,15 @@ fn replay_log(
             section: Some(format!("frame {}", frame.lsn)),
             what: what.to_owned(),
         };
-        let changes = Changes::decode(frame.body, schema).map_err(malformed)?;
+        let mut body = Reader::new(frame.body);
+        let changes = is_keyed
+            .then(|| Outcome::decode(&mut body, frame.lsn))
+            .transpose()
+            .and_then(|outcome| {
+                outcomes.extend(outcome);
+                Changes::decode(body.rest(), schema)
+            });
+        let changes = changes.map_err(malformed)?;
         let (inserted, deleted) = commit::replay(&view, changes, frame.lsn);
         view.count = view.count + inserted - deleted;
         view.lsn = frame.lsn;
@@ -226,12 +251,20 @@ fn remove_orphans(env: &Env, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
                 .map(|deletions| segment::deletions_path(here, entry.id, deletions.lsn));
             segment::segment_path(here, entry.id) == Path::new(name)
                 || deletions.is_some_and(|path| path == Path::new(name))
+        }) || manifest.outcomes.is_some_and(|outcomes| {
+            idempotency::path(Path::new(""), outcomes.lsn) == Path::new(name)
         })
     };
-    for dir in [&dirs.segments, &dirs.deletions] {
+    let outcomes = &dirs.outcomes;
+    let has_outcomes = env.disk.entry(outcomes);
+    let has_outcomes = has_outcomes.map_err(StorageError::io("entry", outcomes))?;
+    let kept = has_outcomes.map(|_| outcomes);
+    for dir in [&dirs.segments, &dirs.deletions].into_iter().chain(kept) {
         let mut removed = false;
         for entry in list(&*env.disk, dir)? {
-            let ours = entry.name.ends_with(".seg") || entry.name.ends_with(".del");
+            let ending = Path::new(&entry.name).extension();
+            let ours = ["seg", "del", idempotency::EXTENSION];
+            let ours = ours.iter().any(|&it| ending == Some(it.as_ref()));
             if entry.kind == EntryKind::File && ours && !listed(&entry.name) {
                 remove_file(&*env.disk, &dir.join(&entry.name))?;
                 removed = true;

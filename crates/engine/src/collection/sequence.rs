@@ -9,6 +9,7 @@ use cairn_distance::Metric;
 use crate::batch::{VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
 use crate::error::{Code, Error, Result};
 use crate::frame::Changes;
+use crate::idempotency::check_key;
 use crate::keys::{Key, KeyState, Keys};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::payload;
@@ -46,7 +47,11 @@ impl Sequenced {
 ///
 /// # Errors
 /// The code of the first fault, naming row, key and field.
-pub(crate) fn check(schema: &Schema, batch: &WriteBatch) -> Result<()> {
+pub(crate) fn check(schema: &Schema, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+    options
+        .idempotency_key
+        .as_deref()
+        .map_or(Ok(()), check_key)?;
     check_size(batch)?;
     let rows = batch.keys.len();
     if batch.keys.key_type() != schema.key {
@@ -173,11 +178,11 @@ pub(crate) fn sequence(
     let places: Vec<Option<Place>> = batch.keys.iter().map(find).collect();
     if let Some(version) = options.if_version {
         for (row, place) in places.iter().enumerate() {
-            let got = place.map_or(0, |place| view.version(place));
-            if got != version {
+            let found = place.map_or(0, |place| view.version(place));
+            if found != version {
                 let error = Error::new(Code::ConditionFailed, "a record has another version")
                     .number("expected", version)
-                    .number("got", got);
+                    .number("found", found);
                 return Err(at(error, &batch, row, None));
             }
         }

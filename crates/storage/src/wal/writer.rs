@@ -229,6 +229,24 @@ impl Wal {
         self.grow(file, end.saturating_add(FRAME_HEADER_BYTES as u64))
     }
 
+    /// Bytes of the disk that [`reserve`](Self::reserve) of so many would take, if it had them.
+    #[must_use]
+    pub fn growth(&self, bytes: u64) -> u64 {
+        let active = self.active.lock();
+        let open = active.file.as_ref();
+        let (end, allocated) = match open.filter(|file| file.end < self.options.file_bytes) {
+            Some(file) => (file.end, file.allocated),
+            None => (FILE_HEADER_BYTES as u64, 0),
+        };
+        let needed = end
+            .saturating_add(bytes)
+            .saturating_add(FRAME_HEADER_BYTES as u64);
+        if needed <= allocated {
+            return 0;
+        }
+        self.room(end, allocated, needed) - allocated
+    }
+
     /// Makes everything appended so far durable.
     ///
     /// # Errors
@@ -454,28 +472,29 @@ impl Wal {
         if end <= file.allocated {
             return Ok(());
         }
-        let options = &self.options;
-        let is_small = end - file.end <= ZEROED_BYTES_MAX / 16;
-        let step_max = if is_small {
-            options.preallocate_bytes_max.min(ZEROED_BYTES_MAX)
-        } else {
-            options.preallocate_bytes_max
-        };
-        let step = file
-            .allocated
-            .max(options.preallocate_bytes_min)
-            .min(step_max);
-        let wanted = end.max(file.allocated + step);
-        let wanted = wanted.checked_next_multiple_of(4096).unwrap_or(end);
+        let wanted = self.room(file.end, file.allocated, end);
         let reserve = |bytes| file.file.preallocate(bytes).map(|()| bytes);
         // On a nearly full disk the whole step may not fit where the group alone would.
         let reserved = reserve(wanted).or_else(|_| reserve(end));
         let before = file.allocated;
         file.allocated = reserved.map_err(StorageError::io("preallocate", &file.path))?;
-        if is_small {
+        if is_small(file.end, end) {
             zero(&*file.file, before, file.allocated);
         }
         Ok(())
+    }
+
+    /// How many bytes a file is given that has `allocated`, ends at `from` and is to reach `end`.
+    fn room(&self, from: u64, allocated: u64, end: u64) -> u64 {
+        let options = &self.options;
+        let step_max = if is_small(from, end) {
+            options.preallocate_bytes_max.min(ZEROED_BYTES_MAX)
+        } else {
+            options.preallocate_bytes_max
+        };
+        let step = allocated.max(options.preallocate_bytes_min).min(step_max);
+        let wanted = end.max(allocated + step);
+        wanted.checked_next_multiple_of(4096).unwrap_or(end)
     }
 
     /// Makes a new file ready: its header and its name are durable before it takes frames.
@@ -602,6 +621,11 @@ impl Active {
             Ok(())
         }
     }
+}
+
+/// Whether groups from `from` to `end` are so small that room for them is written with zeros.
+fn is_small(from: u64, end: u64) -> bool {
+    end - from <= ZEROED_BYTES_MAX / 16
 }
 
 /// Writes zeros over room that holds nothing. Failing does no harm: it only would have been faster.

@@ -29,6 +29,8 @@ pub fn options(seed: u64) -> Options {
     Options {
         wal_bytes_max: WAL_BYTES_MAX[chosen],
         memtable_bytes: 0,
+        // A disk that fills up is to do so wherever it can.
+        disk_reserve_bytes: 0,
         ..Options::default()
     }
 }

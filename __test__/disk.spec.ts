@@ -201,6 +201,55 @@ small(
   },
 )
 
+small(
+  'a nearly full disk refuses writes, can be flushed, and takes more when there is room',
+  async (t) => {
+    const directory = temporaryDirectory(t)
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', directory])
+    if (mounted.status !== 0) {
+      t.log('left out: no file system can be mounted here')
+      t.pass()
+      return
+    }
+    t.teardown(() => spawnSync('umount', ['--lazy', directory]))
+    const warnings: string[] = []
+    const db = await open(join(directory, 'data'), {
+      onWarning: ({ code }) => warnings.push(code),
+    })
+    t.teardown(() => db.close())
+    const docs = await db.collection('docs', schema)
+    const write = async (batch: number): Promise<void> => {
+      const keys = Array.from({ length: 50 }, (_, at) => `k${batch}-${at}`)
+      await docs.upsert({ keys, vectors: randomMatrix(50, 64, batch) }, { durability: 'memory' })
+    }
+    let batches = 0
+    const error = await outcome(async () => {
+      for (; batches < 1000; batches += 1) await write(batches)
+    })
+    t.true(error instanceof CairnError, String(error))
+    if (error instanceof CairnError) {
+      t.is(error.code, 'ERR_NO_SPACE', error.message)
+      t.true(error.retryable)
+      t.true(Number(error.details['free']) < Number(error.details['needed']), error.message)
+    }
+    t.true(batches > 10)
+    t.is(await docs.count(), 50 * batches)
+    await fails(t, () => write(batches), 'ERR_NO_SPACE')
+    t.deepEqual(warnings, ['WARN_FREE_SPACE'])
+
+    // What memory alone has finds the room that was kept for it.
+    await db.commit()
+    const { segments, memtableRows } = await docs.stats()
+    t.true(segments.length > 0)
+    t.is(memtableRows, 0)
+    t.is(await docs.count(), 50 * batches)
+
+    spawnSync('mount', ['-o', 'remount,size=64m', directory])
+    await write(batches)
+    t.is(await docs.count(), 50 * (batches + 1))
+  },
+)
+
 test('a database in memory leaves nothing on the disk', async (t) => {
   const directory = temporaryDirectory(t)
   const program = `

@@ -60,6 +60,7 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       walBytesMax: 1e7,
       compaction: 'size-tiered',
       compactionRateMax: 0,
+      idempotencyWindowMs: 1000,
       threads: 1,
       host: 'test',
       pid: 1,
@@ -78,7 +79,7 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
     const rows = [randomMatrix(k, dim, 1)]
     await writes.begin(
       (id) => {
-        made.write(id, 'upsert', bytes, ends, rows, [null], null, null, null, null, null)
+        made.write(id, 'upsert', bytes, ends, rows, [null], null, null, null, null, null, null)
         made.start()
       },
       (error) => error,

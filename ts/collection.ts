@@ -39,7 +39,14 @@ import type {
   WriteOptions,
   WriteResult,
 } from './types.js'
-import { BatchEncoder, ifVersion, spellUpdate, type NativeBatch, type WriteKind } from './write.js'
+import {
+  BatchEncoder,
+  idempotencyKeyOf,
+  ifVersion,
+  spellUpdate,
+  type NativeBatch,
+  type WriteKind,
+} from './write.js'
 
 /**
  * Records of one structure, each with a unique key.
@@ -66,7 +73,10 @@ export interface Collection<S extends Schema = Schema> {
    *
    * @throws {CairnError} `ERR_DIM_MISMATCH`, `ERR_NOT_FINITE`, `ERR_ZERO_VECTOR`, `ERR_INVALID_KEY`,
    * `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`, with `details.index`, `key` and `field`; nothing of
-   * the batch is applied. `ERR_CONDITION_FAILED`, `ERR_ABORTED`, `ERR_NO_SPACE`, `ERR_IO`.
+   * the batch is applied. `ERR_CONDITION_FAILED` with `details.index`, `key`, `expected` and `found`;
+   * `ERR_CONFLICT`, `ERR_ABORTED`, `ERR_NO_SPACE`, `ERR_IO`. `ERR_OUTCOME_UNKNOWN` with the version it
+   * would have as `details.version`: open the database again, and write again under the same
+   * `idempotencyKey`.
    */
   upsert(rows: Rows<S>, options?: WriteOptions): Promise<WriteResult>
 
@@ -404,7 +414,7 @@ export class EmbeddedCollection implements Collection {
   #submit(
     spelling: string,
     batch: NativeBatch,
-    { condition, durability, signal }: WriteWishes,
+    { condition, idempotencyKey, durability, signal }: WriteWishes,
   ): Promise<WriteResult> {
     const begin = (ticket: BindingTicket | null): Promise<WriteResult> =>
       this.#context.writes.begin((id) => {
@@ -418,6 +428,7 @@ export class EmbeddedCollection implements Collection {
           batch.payload,
           batch.payloadEnds,
           condition,
+          idempotencyKey,
           durability,
           ticket,
         )
@@ -497,19 +508,16 @@ const nothingBut = { vectors: [], present: [], payload: null, payloadEnds: null 
 
 interface WriteWishes {
   readonly condition: bigint | null
+  readonly idempotencyKey: string | null
   readonly durability: Durability | null
   readonly signal: AbortSignal | undefined
 }
 
 function writeOptions(options: WriteOptions | undefined): WriteWishes {
-  const given = optionsOf<WriteOptions & { idempotencyKey?: unknown }>(
-    options,
-    writeNames,
-    'write options',
-  )
-  if (given.idempotencyKey !== undefined) throw notYet('idempotencyKey')
+  const given = optionsOf<WriteOptions>(options, writeNames, 'write options')
   return {
     condition: ifVersion(given.if),
+    idempotencyKey: idempotencyKeyOf(given.idempotencyKey),
     durability:
       given.durability === undefined ? null : oneOf(given.durability, durabilities, 'durability'),
     signal: checkSignal(given.signal),

@@ -21,7 +21,7 @@ import { pathOf, resolveOptions, type OpenOptions, type ResolvedOptions } from '
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
 import type { CompactOptions, Durability } from './types.js'
-import { warnAbout } from './warnings.js'
+import { SpaceWatch, headroomOf, warnAbout } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
 export interface Database extends AsyncDisposable {
@@ -138,14 +138,16 @@ export async function openWith(
   const lifetime = new Lifetime()
   const writes = new Writes(lifetime)
   const native = await openNative(binding, path, settings, writes)
-  if (path !== null) void warnAbout(path, settings.onWarning)
-  return new EmbeddedDatabase(
-    binding,
-    native,
-    { lifetime, writes },
-    settings.durability,
-    path !== null,
-  )
+  const space = path === null ? undefined : watchGround(path, settings)
+  return new EmbeddedDatabase(binding, native, { lifetime, writes, space }, settings.durability)
+}
+
+/** Warns about a directory now, and about its disk from now on. */
+function watchGround(directory: string, settings: ResolvedOptions): SpaceWatch {
+  void warnAbout(directory, settings.onWarning)
+  const space = new SpaceWatch(directory, headroomOf(settings), settings.onWarning)
+  space.start()
+  return space
 }
 
 /** The directory that `target` names; null for none. */
@@ -191,27 +193,36 @@ function named(error: unknown, directory: string | null, walDir: string | undefi
   return withDetails(error, {}, { directory, ...(walDir === undefined ? {} : { walDir }) })
 }
 
+/** What lives as long as a database. */
+interface Beside {
+  readonly lifetime: Lifetime
+  readonly writes: Writes
+  /** None of a database in memory. */
+  readonly space: SpaceWatch | undefined
+}
+
 class EmbeddedDatabase implements Database {
   readonly #native: BindingDatabase
+  readonly #space: SpaceWatch | undefined
   readonly #context: CollectionContext
   readonly #ending = new AbortController()
 
   constructor(
     binding: Binding,
     native: BindingDatabase,
-    { lifetime, writes }: { lifetime: Lifetime; writes: Writes },
+    { lifetime, writes, space }: Beside,
     durability: Durability,
-    hasDirectory: boolean,
   ) {
     this.#native = native
+    this.#space = space
     this.#context = {
       binding,
       lifetime,
       writes,
       ending: this.#ending.signal,
       durability,
-      commits: hasDirectory ? commitsAtRest(lifetime) : undefined,
-      tidies: hasDirectory ? tidiesAtRest(lifetime) : undefined,
+      commits: space === undefined ? undefined : commitsAtRest(lifetime),
+      tidies: space === undefined ? undefined : tidiesAtRest(lifetime),
     }
   }
 
@@ -266,6 +277,7 @@ class EmbeddedDatabase implements Database {
     const closed = lifetime.close(async () => unwrap(await this.#native.close()))
     commits?.stop()
     tidies?.stop()
+    this.#space?.stop()
     this.#ending.abort()
     return closed
   }

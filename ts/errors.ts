@@ -60,7 +60,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorEntry>> = {
   ERR_NOT_FOUND: changeTheCall('there is no such collection or record'),
   ERR_ALREADY_EXISTS: changeTheCall('the collection or record exists'),
   ERR_CONDITION_FAILED: changeTheCall('a condition of the write does not hold'),
-  ERR_CONFLICT: tryAgain('another writer was faster'),
+  ERR_CONFLICT: changeTheCall('the idempotency key stands for another write'),
   ERR_FENCED: changeTheCall('another writer has taken over'),
   ERR_LOCKED: tryAgain('another writer holds the directory'),
   ERR_READ_ONLY: changeTheCall('the database was opened for reading'),

@@ -18,6 +18,10 @@ export const limits = {
   batchBytesMax: 268_435_456 /* 256 MiB */,
   /** Bytes of a key in UTF-8. */
   keyBytesMax: 1024,
+  /** Bytes of an idempotency key in UTF-8. */
+  idempotencyKeyBytesMax: 128,
+  /** Idempotency keys that a collection remembers: beyond, the oldest are forgotten. The engine looks. */
+  idempotencyKeysMax: 100_000,
   /** Bytes of one record's fields, encoded. */
   fieldsBytesMax: 1_048_576 /* 1 MiB */,
   /** Nesting of one record's fields, the record's own map included. */

@@ -7,6 +7,7 @@ import { isWellFormed } from './internal/text.js'
 import type { Durability } from './types.js'
 
 const MiB = 1024 * 1024
+const dayMs = 24 * 60 * 60 * 1000
 
 /** Something the user should know and may ignore. */
 export interface CairnWarning {
@@ -44,6 +45,12 @@ export interface OpenOptions {
   /** Bytes a second that merging in the background writes at most. From 64 KiB, default no limit. */
   readonly compactionRateMax?: number | undefined
   /**
+   * How long a write's `idempotencyKey` is remembered, in milliseconds, at least: time in which a clock was
+   * set back does not count. From 1, default 24 hours. Of a collection at most 100,000 keys are, whatever
+   * their age.
+   */
+  readonly idempotencyWindowMs?: number | undefined
+  /**
    * Workers of the engine's own pool. Integer 1-1 024, default the cores. The process has one pool: the first
    * open decides, and what a later one asks for is ignored.
    */
@@ -63,7 +70,8 @@ export interface OpenOptions {
   /** Not adjustable in this version: 1000. */
   readonly refreshMs?: number | undefined
   /**
-   * Told of permissions looser than 700, network file systems, little free space. Default
+   * Told of permissions looser than 700, network file systems, and when the disk of the directory has less
+   * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later. Default
    * `process.emitWarning`. What it throws, or rejects with, is ignored: a warning fails nothing.
    */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
@@ -83,6 +91,7 @@ export interface ResolvedOptions {
   readonly compaction: CompactionPolicy
   /** 0 for no limit. */
   readonly compactionRateMax: number
+  readonly idempotencyWindowMs: number
   readonly threads: number
   readonly host: string
   readonly pid: number
@@ -110,6 +119,7 @@ const names = new Set([
   'walBytesMax',
   'compaction',
   'compactionRateMax',
+  'idempotencyWindowMs',
   'threads',
   'onWarning',
   ...Object.keys(later),
@@ -144,6 +154,10 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
         ? 'size-tiered'
         : oneOf(given.compaction, compactions, 'compaction'),
     compactionRateMax: bytes(given.compactionRateMax, 'compactionRateMax', 64 * 1024, 0),
+    idempotencyWindowMs:
+      given.idempotencyWindowMs === undefined
+        ? dayMs
+        : wholeNumber(given.idempotencyWindowMs, 'idempotencyWindowMs', 1, Number.MAX_SAFE_INTEGER),
     threads:
       given.threads === undefined
         ? availableParallelism()

@@ -68,6 +68,13 @@ export type Updates<S extends Schema = Schema> =
 export interface WriteOptions {
   /** Every record must have this version (`0n`: must not exist), else `ERR_CONDITION_FAILED`. */
   readonly if?: { readonly version: bigint } | undefined
+  /**
+   * A write that happened under this key is not done again: it answers what the first one did, with the
+   * first one's version and durability, also after a restart. Another kind of write, or other keys,
+   * vectors or fields, under the same key are an `ERR_CONFLICT`. A write that failed may be tried again.
+   * 1-128 bytes of UTF-8. Remembered for `idempotencyWindowMs`, at most 100,000 a collection.
+   */
+  readonly idempotencyKey?: string | undefined
   /** Instead of the database's setting. */
   readonly durability?: Durability | undefined
   /** Ends the write with `ERR_ABORTED` if it has not been sequenced yet; then nothing happened. */

@@ -1,6 +1,7 @@
 // What a user should know about the directory, and may ignore.
 import { stat, statfs } from 'node:fs/promises'
 import process from 'node:process'
+import { clearInterval, setInterval } from 'node:timers'
 import type { CairnWarning } from './options.js'
 
 /** File systems by their magic numbers (statfs(2)) that lock and sync in ways of their own. */
@@ -14,8 +15,19 @@ const networkFileSystems = new Map([
   [0x0bd00bd0, 'lustre'],
 ])
 
-/** Below this a flush may soon fail. */
-const freeBytesMin = 256 * 1024 * 1024
+/** Least headroom, whatever the options say. */
+const headroomMin = 64 * 1024 * 1024
+
+/** How often free space is looked at. */
+const lookMs = 30_000
+
+/** Below so many free bytes a full disk is near: four memtables, the log at its largest. */
+export function headroomOf(options: {
+  readonly memtableBytes: number
+  readonly walBytesMax: number
+}): number {
+  return Math.max(headroomMin, 4 * options.memtableBytes + options.walBytesMax)
+}
 
 /** What is asked of the operating system; a test may stand in for it. */
 export interface Ground {
@@ -40,9 +52,76 @@ export async function warnAbout(
     ...(await permissions(directory, ground)),
     ...(await fileSystem(directory, ground)),
   ]
-  // An async function, so that what `warn` throws becomes a rejection as well.
-  const tell = async (warning: CairnWarning): Promise<void> => warn(warning)
-  for (const warning of warnings) tell(warning).catch(() => undefined)
+  for (const warning of warnings) void tell(warn, warning)
+}
+
+/**
+ * Warns when the disk of a directory has less free than `headroom`, once until it has more again.
+ *
+ * It looks when it starts and then twice a minute, on a timer that keeps no process alive.
+ */
+export class SpaceWatch {
+  readonly #directory: string
+  readonly #headroom: number
+  readonly #warn: (warning: CairnWarning) => void
+  readonly #statfs: Ground['statfs']
+  #timer: NodeJS.Timeout | undefined
+  #isLow = false
+
+  constructor(
+    directory: string,
+    headroom: number,
+    warn: (warning: CairnWarning) => void,
+    ground: Pick<Ground, 'statfs'> = { statfs },
+  ) {
+    this.#directory = directory
+    this.#headroom = headroom
+    this.#warn = warn
+    this.#statfs = ground.statfs
+  }
+
+  /** Looks at once, and from now on. */
+  start(everyMs: number = lookMs): void {
+    // A database that is forgotten without being closed is collected, and the timer ends with it.
+    const watch = new WeakRef(this)
+    const timer = setInterval(() => {
+      const alive = watch.deref()
+      if (alive === undefined) clearInterval(timer)
+      else void alive.look()
+    }, everyMs).unref()
+    this.#timer = timer
+    void this.look()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** Looks once. Never rejects. */
+  async look(): Promise<void> {
+    const found = await this.#statfs(this.#directory).catch(() => undefined)
+    if (found === undefined) return
+    const free = found.bavail * found.bsize
+    const wasLow = this.#isLow
+    this.#isLow = free < this.#headroom
+    if (!this.#isLow || wasLow) return
+    const directory = this.#directory
+    await tell(this.#warn, {
+      code: 'WARN_FREE_SPACE',
+      message: `little space is left for ${directory}: ${Math.floor(free / 1024 / 1024)} MiB`,
+      details: { directory, free, headroom: this.#headroom },
+    })
+  }
+}
+
+/** What a listener throws or rejects with is no reason to fail. */
+async function tell(warn: (warning: CairnWarning) => void, warning: CairnWarning): Promise<void> {
+  try {
+    await warn(warning)
+  } catch {
+    // A warning fails nothing.
+  }
 }
 
 async function permissions(directory: string, { stat }: Ground): Promise<CairnWarning[]> {
@@ -69,14 +148,6 @@ async function fileSystem(directory: string, { statfs }: Ground): Promise<CairnW
       code: 'WARN_NETWORK_FILE_SYSTEM',
       message: `${directory} is on a network file system (${name}): locks and syncs may not hold`,
       details: { directory, fileSystem: name },
-    })
-  }
-  const free = found.bavail * found.bsize
-  if (free < freeBytesMin) {
-    warnings.push({
-      code: 'WARN_FREE_SPACE',
-      message: `little space is left for ${directory}: ${Math.floor(free / 1024 / 1024)} MiB`,
-      details: { directory, free },
     })
   }
   return warnings

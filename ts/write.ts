@@ -2,6 +2,7 @@
 //
 // A row is read once and written straight into the batch's blocks: keys, one matrix for each vector
 // field, fields. Nothing is made for a row, so that a batch of a thousand leaves the collector little to do.
+import { Buffer } from 'node:buffer'
 import { types } from 'node:util'
 import {
   isObject,
@@ -13,6 +14,8 @@ import {
   wrong,
 } from './check.js'
 import { CairnError, toCairnError, withDetails, type ErrorDetails } from './errors.js'
+import { isWellFormed } from './internal/text.js'
+import { limits } from './limits.js'
 import type { BindingKeys } from './native/binding.js'
 import { toKeyNumber, toMatrix, writeKey } from './native/to-native.js'
 import { PayloadEncoder } from './payload.js'
@@ -272,6 +275,24 @@ export function ifVersion(condition: unknown): bigint | null {
     throw wrong('a version is a bigint', 'bigint of at least 0', version, 'if.version')
   }
   return version
+}
+
+/** The key under which a write may be repeated; null for none. */
+export function idempotencyKeyOf(key: unknown): string | null {
+  if (key === undefined) return null
+  const path = 'idempotencyKey'
+  if (typeof key !== 'string' || key === '' || !isWellFormed(key)) {
+    throw wrong('an idempotency key is a text', 'text of 1 to 128 bytes', key, path)
+  }
+  const bytes = Buffer.byteLength(key)
+  if (bytes > limits.idempotencyKeyBytesMax) {
+    throw new CairnError('ERR_LIMIT_EXCEEDED', 'an idempotency key is too long', {
+      path,
+      limit: limits.idempotencyKeyBytesMax,
+      got: bytes,
+    })
+  }
+  return key
 }
 
 /** An update as the addon spells it: the word, then what is unlike the usual. */

@@ -1,5 +1,5 @@
 // Wrong rows and options of writes.
-import { arg, good, never, table } from '../helpers/bad-input.js'
+import { arg, good, limit, never, table, type Case } from '../helpers/bad-input.js'
 import { detached, shared } from '../helpers/weird.js'
 
 table('row', [
@@ -164,12 +164,42 @@ table('option of a write', [
     'a condition that does not hold',
     'ERR_CONDITION_FAILED',
     ({ cos }) => cos.upsert({ key: 'one', vector: good }, { if: { version: 0n } }),
-    { index: 0, key: 'one' },
+    { index: 0, key: 'one', expected: 0 },
+  ],
+  ...(
+    [
+      ['null', null],
+      ['a number', 7],
+      ['a bigint', 7n],
+      ['bytes', new Uint8Array(4)],
+      ['an array', ['k']],
+      ['an object', { key: 'k' }],
+      ['a text object', Object('k') as unknown],
+      ['the empty text', ''],
+      ['half a character', 'a\ud800'],
+    ] as const
+  ).map(([title, value]): Case => [
+    `an idempotency key that is ${title}`,
+    arg,
+    ({ cos }) => cos.upsert(row, { idempotencyKey: never(value) }),
+    { path: 'idempotencyKey' },
+  ]),
+  [
+    'an idempotency key of 129 bytes',
+    limit,
+    ({ cos }) => cos.upsert(row, { idempotencyKey: 'k'.repeat(129) }),
+    { path: 'idempotencyKey', limit: 128, got: 129 },
   ],
   [
-    'an idempotency key',
+    'an idempotency key of 65 characters and 130 bytes',
+    limit,
+    ({ cos }) => cos.delete('one', { idempotencyKey: '\u00e9'.repeat(65) }),
+    { path: 'idempotencyKey', limit: 128, got: 130 },
+  ],
+  [
+    'an idempotency key of an ingest, which is many writes',
     arg,
-    ({ cos }) => cos.upsert(row, never({ idempotencyKey: 'x' })),
+    ({ cos }) => cos.ingest([row], never({ idempotencyKey: 'k' })),
     { path: 'idempotencyKey' },
   ],
   [

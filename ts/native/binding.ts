@@ -120,6 +120,7 @@ export interface BindingCollection {
     payload: Uint8Array | null,
     payloadEnds: Uint32Array | null,
     ifVersion: bigint | null,
+    idempotencyKey: string | null,
     durability: string | null,
     ticket: BindingTicket | null,
   ): boolean
@@ -174,6 +175,7 @@ export interface BindingOptions {
   readonly compaction: string
   /** Bytes a second; 0 for no limit. */
   readonly compactionRateMax: number
+  readonly idempotencyWindowMs: number
   readonly threads: number
   readonly host: string
   readonly pid: number

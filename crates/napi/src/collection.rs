@@ -113,6 +113,7 @@ impl BindingCollection {
         payload: Option<&[u8]>,
         payload_ends: Option<&[u32]>,
         if_version: Option<BigInt>,
+        idempotency_key: Option<String>,
         durability: Option<String>,
         ticket: Ticket<'_>,
     ) -> bool {
@@ -127,6 +128,7 @@ impl BindingCollection {
                 payload_ends,
             })?;
             let mut options = to_write_options(if_version, durability.as_deref())?;
+            options.idempotency_key = idempotency_key;
             options.stop = stop(&ticket, &self.env.clock, 0.0);
             Ok((batch, options))
         });

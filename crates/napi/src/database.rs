@@ -35,6 +35,8 @@ pub struct BindingOptions {
     pub compaction: String,
     /// Bytes a second; 0 for no limit.
     pub compaction_rate_max: f64,
+    /// Milliseconds.
+    pub idempotency_window_ms: f64,
     /// Workers of the pool; heeded by the first open of the process.
     pub threads: u32,
     /// Name of this machine.
@@ -262,6 +264,7 @@ fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database
             wal_bytes_max: to_size(options.wal_bytes_max) as u64,
             compaction: compaction(&options.compaction)?,
             compaction_rate_max: NonZeroU64::new(to_size(options.compaction_rate_max) as u64),
+            idempotency_window: Duration::from_millis(to_size(options.idempotency_window_ms) as u64),
             host: options.host.clone(),
             pid: options.pid,
             ..Options::default()

@@ -7,7 +7,8 @@ use cairn_storage::{SegmentReader, SegmentWriter};
 
 use crate::batch::Payloads;
 use crate::catalog::Catalog;
-use crate::frame::Changes;
+use crate::frame::{Changes, Reader};
+use crate::idempotency::{self, Outcome};
 use crate::keys::KeyType;
 use crate::manifest::{self, Manifest};
 use crate::payload;
@@ -67,6 +68,26 @@ pub fn catalog(bytes: &[u8]) {
         for entry in &catalog.collections {
             let _ = entry.schema.validate();
         }
+    }
+}
+
+/// The body of a frame of a keyed write, and of a file of outcomes.
+pub fn outcomes(bytes: &[u8]) {
+    let mut reader = Reader::new(bytes);
+    if let Ok(outcome) = Outcome::decode(&mut reader, 1) {
+        let encoded = outcome.encode();
+        assert_eq!(encoded, bytes[..encoded.len()]);
+        changes(reader.rest());
+    }
+    if let Ok(outcomes) = idempotency::decode_all(bytes) {
+        let encode = |outcome: &Outcome| {
+            let version = outcome.result.version.to_le_bytes();
+            [&version[..], &outcome.encode()].concat()
+        };
+        assert_eq!(
+            outcomes.iter().map(encode).collect::<Vec<_>>().concat(),
+            bytes
+        );
     }
 }
 

@@ -354,7 +354,7 @@ pub(crate) fn read(env: &Env, dir: &Path, entry: &OutcomesEntry) -> Result<Vec<O
     Ok(outcomes)
 }
 
-fn decode_all(bytes: &[u8]) -> Result<Vec<Outcome>, Malformed> {
+pub(crate) fn decode_all(bytes: &[u8]) -> Result<Vec<Outcome>, Malformed> {
     let mut reader = Reader::new(bytes);
     let mut outcomes: Vec<Outcome> = Vec::new();
     while !reader.is_empty() {

@@ -86,6 +86,21 @@ fn main() {
         "20",
         &[20, 0, 0b0011_1000, 0, 0, 0, 0, 0, 0, 0],
     );
+    let outcome = [
+        &1_735_689_600_000_u64.to_le_bytes()[..],
+        &[8, 7, 6, 5, 4, 3, 2, 1],
+        &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0],
+        &[1, 0, 0, 0, b'k'],
+    ]
+    .concat();
+    let line = |version: u64| [&version.to_le_bytes()[..], &outcome].concat();
+    put("outcomes", "file", &[line(7), line(9)].concat());
+    // A keyed frame that puts and removes nothing.
+    put(
+        "outcomes",
+        "frame",
+        &[&outcome[..], &[0; 8], &[1, 0, 0, 0], &[0; 20]].concat(),
+    );
     put("graph", "small", &cairn_fuzz::graph(40));
     put("log", "two-files", &cairn_fuzz::log());
     put("files", "one", &[3, 40, 0, 0, 1]);

@@ -207,6 +207,7 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
     (_, given) => open(':memory:', given).then((db) => db.close()),
     {
       mode: 'rw',
+      refreshMs: 1000,
       durability: 'sync',
       lockTimeoutMs: 0,
       memoryBudget: '50%',

@@ -18,6 +18,8 @@ test('defaults are those of the documentation', (t) => {
   t.is(options.compactionRateMax, 0)
   t.is(options.threads, availableParallelism())
   t.true(options.memoryBudget > 0 && options.memoryBudget <= totalmem() / 2)
+  t.is(options.refreshMs, 1000)
+  t.false(options.readOnly)
   t.true(Object.isFrozen(options))
 })
 
@@ -31,10 +33,8 @@ test('the memory budget is bytes or a share', (t) => {
 test('options of later versions are accepted at their defaults', (t) => {
   t.notThrows(() =>
     resolveOptions({
-      mode: 'rw',
       retainVersions: 1,
       retainMs: 0,
-      refreshMs: 1000,
       blockCacheBytes: 256 * MiB,
       cacheDir: undefined,
       encryption: undefined,

@@ -54,6 +54,7 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
     const { BindingDatabase } = loadBinding()
     const writes = new Writes(new Lifetime())
     const options = {
+      readOnly: false,
       durability: 'sync',
       memoryBudget: 1e8,
       memtableBytes: 1e7,

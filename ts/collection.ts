@@ -171,6 +171,8 @@ export interface CollectionContext {
   readonly ending: AbortSignal
   /** Of writes that do not say. */
   readonly durability: Durability
+  /** Whether another process writes. */
+  readonly readOnly: boolean
   /** Told of writes that were not synced; nobody where there is nothing to sync. */
   readonly commits: AtRest<BindingCollection> | undefined
   readonly tidies: AtRest<BindingCollection> | undefined
@@ -239,7 +241,10 @@ export class EmbeddedCollection implements Collection {
     const write: WriteChunk = (...chunk) => this.#write(...chunk)
     // What the source itself throws goes to the caller as it is.
     return this.#run(
-      () => ingest(source, options, write, this.#context.ending),
+      () => {
+        this.#refuseReader()
+        return ingest(source, options, write, this.#context.ending)
+      },
       (error) => error,
     )
   }
@@ -405,6 +410,7 @@ export class EmbeddedCollection implements Collection {
   #begin(write: () => Promise<WriteResult>): Promise<WriteResult> {
     try {
       this.#refuseClosed()
+      this.#refuseReader()
       return write()
     } catch (error) {
       return Promise.reject(this.#ours(error, toCairnError))
@@ -492,6 +498,12 @@ export class EmbeddedCollection implements Collection {
     const { key } = error.details
     if (this.#shape.key !== 'u64' || !/^\d+$/.test(String(key))) return error
     return withDetails(error, {}, { key: BigInt(String(key)) })
+  }
+
+  /** The engine refuses every change too; here, also those that would change nothing. */
+  #refuseReader(): void {
+    if (!this.#context.readOnly) return
+    throw new CairnError('ERR_READ_ONLY', 'the database was opened for reading')
   }
 
   #refuseClosed(): void {

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
-import { wrong } from './check.js'
+import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
 import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
 import { commitsAtRest, tidiesAtRest } from './at-rest.js'
@@ -18,9 +18,11 @@ import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
 import { Writes } from './native/writes.js'
 import { pathOf, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
+import { Refresher } from './refresher.js'
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
-import type { CompactOptions, Durability } from './types.js'
+import type { CompactOptions } from './types.js'
+import { VersionEvents, type VersionListener } from './internal/version-events.js'
 import { SpaceWatch, headroomOf, warnAbout } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
@@ -87,6 +89,29 @@ export interface Database extends AsyncDisposable {
   stats(): Promise<DatabaseStats>
 
   /**
+   * Shows what the writer has made durable until now: with `mode: 'ro'` everything that was acknowledged with
+   * `durability: 'sync'` before this call, by whatever process. Each collection is at one version, never at a
+   * mixture; those of two collections may be of different moments. Calls that run keep the version they began
+   * with. Writes with `'os'` or `'memory'` show once they are committed, those with `'memory'` even where later ones
+   * are seen before. Where this process is the writer, all is seen already.
+   *
+   * @returns The newest version seen.
+   * @throws {CairnError} `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`: the first of a collection, the others
+   * are looked at all the same. What was seen before stays.
+   */
+  refresh(): Promise<bigint>
+
+  /**
+   * Calls `listener` with the version after each change that can be read from now on: of a writer its own
+   * writes, once acknowledged; of a reader what a refresh found. Changes that came together are told together, by
+   * the last version. What a listener throws is an uncaught exception.
+   */
+  on(event: 'version', listener: VersionListener): this
+
+  /** Takes a listener of {@link on} away. */
+  off(event: 'version', listener: VersionListener): this
+
+  /**
    * Lets calls that run end, then closes the directory for others to open. Again is harmless.
    * `await using` does it by itself.
    */
@@ -107,13 +132,13 @@ export interface CollectionInfo {
 const lockPollMs = 20
 
 /**
- * Opens a database, creating it when there is none.
+ * Opens a database, creating it when there is none and `mode` is not `'ro'`.
  *
  * @param target - A directory, as a path or a `file:` URL; `':memory:'` for one that lives in
  * memory only.
  * @param options - See {@link OpenOptions}.
  * @throws {CairnError} `ERR_INVALID_ARGUMENT`; `ERR_LOCKED` with `pid`, `host` and `since` of
- * the writer that has it; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
+ * the writer that has it; `ERR_NOT_FOUND` when there is nothing to read; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
  * `ERR_UNSUPPORTED_PLATFORM`.
  */
 export async function open(target: string | URL, options?: OpenOptions): Promise<Database> {
@@ -131,20 +156,31 @@ export async function openWith(
   try {
     path = directoryOf(target)
     settings = resolveOptions(options)
+    if (path === null && settings.readOnly) {
+      throw wrong('nobody else writes what is in memory only', 'a directory', target, 'mode')
+    }
   } catch (error) {
     throw toCairnError(error)
   }
   const binding = load()
   const lifetime = new Lifetime()
-  const writes = new Writes(lifetime)
+  const events = new VersionEvents()
+  const writes = new Writes(lifetime, events)
   const native = await openNative(binding, path, settings, writes)
-  const space = path === null ? undefined : watchGround(path, settings)
-  return new EmbeddedDatabase(binding, native, { lifetime, writes, space }, settings.durability)
+  if (path !== null) void warnAbout(path, settings.onWarning)
+  const space = path === null || settings.readOnly ? undefined : watchSpace(path, settings)
+  const database = new EmbeddedDatabase(
+    binding,
+    native,
+    { lifetime, writes, events, space },
+    settings,
+  )
+  if (settings.readOnly) await database.follow(settings.refreshMs)
+  return database
 }
 
-/** Warns about a directory now, and about its disk from now on. */
-function watchGround(directory: string, settings: ResolvedOptions): SpaceWatch {
-  void warnAbout(directory, settings.onWarning)
+/** Warns when the disk of a directory fills, from now on. */
+function watchSpace(directory: string, settings: ResolvedOptions): SpaceWatch {
   const space = new SpaceWatch(directory, headroomOf(settings), settings.onWarning)
   space.start()
   return space
@@ -173,7 +209,7 @@ async function openNative(
   settings: ResolvedOptions,
   writes: Writes,
 ): Promise<BindingDatabase> {
-  const { lockTimeoutMs, onWarning: _, ...native } = settings
+  const { lockTimeoutMs, refreshMs: _, onWarning: __, ...native } = settings
   const until = performance.now() + lockTimeoutMs
   for (;;) {
     try {
@@ -197,7 +233,8 @@ function named(error: unknown, directory: string | null, walDir: string | undefi
 interface Beside {
   readonly lifetime: Lifetime
   readonly writes: Writes
-  /** None of a database in memory. */
+  readonly events: VersionEvents
+  /** None of a database in memory, or one that only reads. */
   readonly space: SpaceWatch | undefined
 }
 
@@ -205,25 +242,37 @@ class EmbeddedDatabase implements Database {
   readonly #native: BindingDatabase
   readonly #space: SpaceWatch | undefined
   readonly #context: CollectionContext
+  readonly #events: VersionEvents
+  readonly #refresher: Refresher
   readonly #ending = new AbortController()
 
   constructor(
     binding: Binding,
     native: BindingDatabase,
-    { lifetime, writes, space }: Beside,
-    durability: Durability,
+    { lifetime, writes, events, space }: Beside,
+    { durability, readOnly, onWarning }: ResolvedOptions,
   ) {
     this.#native = native
     this.#space = space
+    this.#events = events
+    this.#refresher = new Refresher(native, { lifetime, events, onWarning })
     this.#context = {
       binding,
       lifetime,
       writes,
       ending: this.#ending.signal,
       durability,
+      readOnly,
       commits: space === undefined ? undefined : commitsAtRest(lifetime),
       tidies: space === undefined ? undefined : tidiesAtRest(lifetime),
     }
+  }
+
+  /** Looks at what another process writes from now on. */
+  async follow(refreshMs: number): Promise<void> {
+    const { version } = unwrap(await this.#native.stats())
+    this.#events.known(version)
+    this.#refresher.start(refreshMs)
   }
 
   collection<S extends Schema>(name: string, schema?: S): Promise<Collection<S>> {
@@ -269,7 +318,23 @@ class EmbeddedDatabase implements Database {
   }
 
   stats(): Promise<DatabaseStats> {
-    return this.#run(async () => fromNativeDatabaseStats(unwrap(await this.#native.stats())))
+    return this.#run(async () =>
+      fromNativeDatabaseStats(unwrap(await this.#native.stats()), this.#refresher.lastError),
+    )
+  }
+
+  refresh(): Promise<bigint> {
+    return this.#run(() => this.#refresher.refresh())
+  }
+
+  on(event: 'version', listener: VersionListener): this {
+    this.#events.add(listenerOf(event, listener))
+    return this
+  }
+
+  off(event: 'version', listener: VersionListener): this {
+    this.#events.remove(listenerOf(event, listener))
+    return this
   }
 
   close(): Promise<void> {
@@ -278,6 +343,7 @@ class EmbeddedDatabase implements Database {
     commits?.stop()
     tidies?.stop()
     this.#space?.stop()
+    this.#refresher.stop()
     this.#ending.abort()
     return closed
   }
@@ -317,4 +383,11 @@ function nameOf(name: unknown): string {
   if (typeof name === 'string') return name
   const { details } = wrong('', 'string', name)
   throw new CairnError('ERR_INVALID_NAME', 'a collection name is a string', details)
+}
+
+function listenerOf(event: unknown, listener: unknown): VersionListener {
+  oneOf(event, ['version'], 'event')
+  const given = callback(listener as VersionListener, 'listener')
+  if (given === undefined) throw wrong('listener is missing', 'function', listener, 'listener')
+  return given
 }

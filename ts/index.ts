@@ -32,6 +32,7 @@ export type {
   VectorField,
 } from './schema.js'
 export type { CollectionStats, DatabaseStats, SegmentStats } from './stats.js'
+export type { VersionListener } from './internal/version-events.js'
 export type {
   ColumnFields,
   Columns,

@@ -9,9 +9,12 @@ import type { Durability } from './types.js'
 const MiB = 1024 * 1024
 const dayMs = 24 * 60 * 60 * 1000
 
+/** Longest that a timer of Node waits. */
+const timerMs = 2 ** 31 - 1
+
 /** Something the user should know and may ignore. */
 export interface CairnWarning {
-  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM` or `WARN_FREE_SPACE`. */
+  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM`, `WARN_FREE_SPACE` or `WARN_REFRESH`. */
   readonly code: string
   readonly message: string
   readonly details: Readonly<Record<string, unknown>>
@@ -19,7 +22,12 @@ export interface CairnWarning {
 
 /** How a database is opened. */
 export interface OpenOptions {
-  /** Default `'rw'`. `'ro'` is not available in this version. */
+  /**
+   * Default `'rw'`: the one writer of the directory. `'ro'`: any number of readers beside it, in any process. They
+   * write nothing and take no lock, so a read-only mount will do; all calls that change something answer
+   * `ERR_READ_ONLY`. They see what is durable: writes with `'sync'` once they are acknowledged, others once they
+   * are committed. Options of writing are ignored.
+   */
   readonly mode?: 'rw' | 'ro' | undefined
   /**
    * When writes are acknowledged. Default `'sync'`. What was acknowledged with `'memory'` or `'os'` becomes
@@ -67,12 +75,16 @@ export interface OpenOptions {
   readonly retainMs?: number | undefined
   /** Not available in this version. */
   readonly encryption?: undefined
-  /** Not adjustable in this version: 1000. */
+  /**
+   * With `mode: 'ro'`: every so many milliseconds the newest version is looked for. Integer 0-2 147 483 647, default
+   * 1000; 0: only by `refresh()`. Smaller: fresher, at the cost of a few system calls a collection.
+   */
   readonly refreshMs?: number | undefined
   /**
-   * Told of permissions looser than 700, network file systems, and when the disk of the directory has less
-   * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later. Default
-   * `process.emitWarning`. What it throws, or rejects with, is ignored: a warning fails nothing.
+   * Told of permissions looser than 700, network file systems, when the disk of the directory has less
+   * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later, and when looking for
+   * a newer version fails, or fails differently. Default `process.emitWarning`. What it throws, or rejects
+   * with, is ignored: a warning fails nothing.
    */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
 }
@@ -82,6 +94,8 @@ export type CompactionPolicy = 'size-tiered' | 'leveled' | 'none'
 
 /** Options with every default filled in. */
 export interface ResolvedOptions {
+  readonly readOnly: boolean
+  readonly refreshMs: number
   readonly durability: Durability
   readonly lockTimeoutMs: number
   readonly memoryBudget: number
@@ -100,17 +114,17 @@ export interface ResolvedOptions {
 
 /** What later versions can do, with the only value that this one knows. */
 const later = {
-  mode: 'rw',
   cacheDir: undefined,
   cacheBytes: undefined,
   blockCacheBytes: 256 * MiB,
   retainVersions: 1,
   retainMs: 0,
   encryption: undefined,
-  refreshMs: 1000,
 } as const
 
 const names = new Set([
+  'mode',
+  'refreshMs',
   'durability',
   'lockTimeoutMs',
   'memoryBudget',
@@ -139,6 +153,9 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
   const given = optionsOf<OpenOptions>(options, names, 'options')
   refuseLater(given)
   return Object.freeze({
+    readOnly: given.mode !== undefined && oneOf(given.mode, ['rw', 'ro'], 'mode') === 'ro',
+    refreshMs:
+      given.refreshMs === undefined ? 1000 : wholeNumber(given.refreshMs, 'refreshMs', 0, timerMs),
     durability:
       given.durability === undefined ? 'sync' : oneOf(given.durability, durabilities, 'durability'),
     lockTimeoutMs:
@@ -181,7 +198,6 @@ function refuseLater(given: Partial<OpenOptions>): void {
   for (const [name, only] of Object.entries(later)) {
     const value: unknown = given[name as keyof typeof later]
     if (value === undefined || value === only) continue
-    if (name === 'mode' && value !== 'ro') throw wrong('mode is not known', 'rw', value, name)
     throw notYet(name, value)
   }
 }

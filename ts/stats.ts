@@ -29,7 +29,7 @@ export interface CollectionStats {
   readonly keyIndexBytes: number
   readonly vectorBytes: number
   readonly graphBytes: number
-  /** Why the last flush or merge failed, if it did; of a damaged collection, why it could not be opened. */
+  /** Why the last flush, merge or refresh failed, if it did; of a damaged collection, why it could not be opened. */
   readonly lastBackgroundError: string | null
   /** A sync failed: reads go on, writes need a reopen. */
   readonly poisoned: boolean
@@ -49,6 +49,8 @@ export interface SegmentStats {
 export interface DatabaseStats {
   /** Version of the newest write. */
   readonly version: bigint
+  /** With `mode: 'ro'`: why the last look for a newer version failed, if it did. */
+  readonly lastRefreshError: string | null
   /** Figures by collection. */
   readonly collections: Readonly<Record<string, CollectionStats>>
 }
@@ -63,12 +65,13 @@ export function fromNativeStats(stats: BindingCollectionStats): CollectionStats 
 }
 
 /** Public form of a database's figures. */
-export function fromNativeDatabaseStats({
-  version,
-  collections,
-}: BindingDatabaseStats): DatabaseStats {
+export function fromNativeDatabaseStats(
+  { version, collections }: BindingDatabaseStats,
+  lastRefreshError: string | null,
+): DatabaseStats {
   return {
     version,
+    lastRefreshError,
     collections: Object.fromEntries(
       collections.map(({ name, stats }) => [name, fromNativeStats(stats)]),
     ),

@@ -52,7 +52,7 @@ export async function warnAbout(
     ...(await permissions(directory, ground)),
     ...(await fileSystem(directory, ground)),
   ]
-  for (const warning of warnings) void tell(warn, warning)
+  for (const warning of warnings) tell(warn, warning)
 }
 
 /**
@@ -107,7 +107,7 @@ export class SpaceWatch {
     this.#isLow = free < this.#headroom
     if (!this.#isLow || wasLow) return
     const directory = this.#directory
-    await tell(this.#warn, {
+    tell(this.#warn, {
       code: 'WARN_FREE_SPACE',
       message: `little space is left for ${directory}: ${Math.floor(free / 1024 / 1024)} MiB`,
       details: { directory, free, headroom: this.#headroom },
@@ -115,13 +115,11 @@ export class SpaceWatch {
   }
 }
 
-/** What a listener throws or rejects with is no reason to fail. */
-async function tell(warn: (warning: CairnWarning) => void, warning: CairnWarning): Promise<void> {
-  try {
-    await warn(warning)
-  } catch {
-    // A warning fails nothing.
-  }
+/** Hands a warning to `warn`, whose failure is nobody's. */
+export function tell(warn: (warning: CairnWarning) => void, warning: CairnWarning): void {
+  // An async function, so that what `warn` throws becomes a rejection as well.
+  const told = async (): Promise<void> => warn(warning)
+  told().catch(() => undefined)
 }
 
 async function permissions(directory: string, { stat }: Ground): Promise<CairnWarning[]> {

@@ -71,7 +71,11 @@ const options: readonly (readonly [string, unknown, ErrorCode?])[] = [
   ['retainVersions', 2],
   ['retainMs', 5],
   ['encryption', {}],
-  ['refreshMs', 5],
+  ['refreshMs', -1],
+  ['refreshMs', 1.5],
+  ['refreshMs', '5'],
+  ['refreshMs', null],
+  ['refreshMs', 2 ** 31, limit],
   ['onWarning', 'print'],
   ['onWarning', null],
 ]
@@ -97,6 +101,23 @@ table('options of open', [
   ['null', arg, opens(':memory:', null)],
   ['an array', arg, opens(':memory:', [])],
 ])
+const wrongListeners: readonly (readonly [string, unknown, unknown, string])[] = [
+  ['another event', 'versions', () => undefined, 'event'],
+  ['no event', undefined, () => undefined, 'event'],
+  ['no listener', 'version', undefined, 'listener'],
+  ['a listener that is none', 'version', {}, 'listener'],
+]
+table(
+  'listeners',
+  (['on', 'off'] as const).flatMap((name) =>
+    wrongListeners.map(([title, event, listener, path]): Case => [
+      `${name}: ${title}`,
+      arg,
+      async ({ db }) => db[name](never(event), never(listener)),
+      { path },
+    ]),
+  ),
+)
 
 test('nothing of this went to the prototypes of objects', (t) => {
   t.deepEqual(Object.keys(Object.prototype), [])

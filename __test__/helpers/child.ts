@@ -22,9 +22,19 @@ export function startUnder(
   name: string,
   ...args: string[]
 ): ChildProcess {
-  const file = fileURLToPath(new URL(`children/${name}.js`, import.meta.url))
-  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe']
-  return spawn(process.execPath, [...options, file, ...args], { stdio })
+  return spawn(process.execPath, [...options, fileOf(name), ...args], { stdio })
+}
+
+/** Starts a program of `helpers/children` as another user, if one is given. */
+export function startAs(uid: number | undefined, name: string, ...args: string[]): ChildProcess {
+  const user = uid === undefined ? {} : { uid, gid: uid }
+  return spawn(process.execPath, [fileOf(name), ...args], { stdio, ...user })
+}
+
+const stdio: StdioOptions = ['ignore', 'pipe', 'pipe']
+
+function fileOf(name: string): string {
+  return fileURLToPath(new URL(`children/${name}.js`, import.meta.url))
 }
 
 /** Waits for the end of a program. */

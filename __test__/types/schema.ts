@@ -183,3 +183,9 @@ void docs.ingest([], { mode: 'update', fieldsMode: 'deep' })
 const counted = async (collection: Pick<Collection, 'count' | 'name'>): Promise<number> =>
   collection.count()
 void counted(docs)
+
+// Versions are told by number.
+db.on('version', (version) => expectTypeOf(version).toEqualTypeOf<bigint>())
+expectTypeOf(db.refresh()).toEqualTypeOf<Promise<bigint>>()
+// @ts-expect-error no such event
+db.on('versions', () => undefined)

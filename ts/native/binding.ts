@@ -166,6 +166,7 @@ export interface BindingCollection {
 
 /** Settings of an open database. */
 export interface BindingOptions {
+  readonly readOnly: boolean
   readonly durability: string
   readonly memoryBudget: number
   readonly memtableBytes: number
@@ -192,6 +193,7 @@ export interface BindingDatabase {
   commit(): Promise<Answer<bigint>>
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
   stats(): Promise<Answer<BindingDatabaseStats>>
+  refresh(): Promise<Answer<bigint>>
   close(): Promise<Answer<undefined>>
 }
 

@@ -3,6 +3,7 @@ import { clearInterval, setInterval } from 'node:timers'
 import type { CairnError } from '../errors.js'
 import type { Lifetime } from '../internal/lifetime.js'
 import type { WriteResult } from '../types.js'
+import type { VersionEvents } from '../internal/version-events.js'
 import type { BindingFailedWrite } from './binding.js'
 import { fromNativeError } from './from-native.js'
 
@@ -23,10 +24,12 @@ export class Writes {
   readonly #waiting = new Map<number, Waiting>()
   #alive: NodeJS.Timeout | undefined
   readonly #lifetime: Lifetime
+  readonly #events: VersionEvents | undefined
   #last = 0
 
-  constructor(lifetime: Lifetime) {
+  constructor(lifetime: Lifetime, events?: VersionEvents) {
     this.#lifetime = lifetime
+    this.#events = events
   }
 
   /** Hands `submit` a number, and answers what comes under it; an error through `explain`. */
@@ -65,6 +68,7 @@ export class Writes {
       waiting?.reject(waiting.explain(fromNativeError(error)))
     }
     if (this.#waiting.size === 0) clearInterval(this.#alive)
+    if (this.#events?.hasListeners) this.#events.tell(newest(versions, counts))
   }
 
   #next(): number {
@@ -78,4 +82,14 @@ export class Writes {
     if (this.#waiting.delete(id)) this.#lifetime.end()
     return waiting
   }
+}
+
+/** The newest version that changed something; 0 for none. */
+function newest(versions: BigUint64Array, counts: Float64Array): bigint {
+  let newest = 0n
+  versions.forEach((version, at) => {
+    const [inserted = 0, updated = 0, deleted = 0] = counts.subarray(4 * at, 4 * at + 3)
+    if (version > newest && inserted + updated + deleted > 0) newest = version
+  })
+  return newest
 }

@@ -23,26 +23,29 @@ use crate::stop::Job;
 
 /// An open database.
 pub struct Database {
-    env: Env,
-    dir: PathBuf,
+    pub(crate) env: Env,
+    pub(crate) dir: PathBuf,
     options: Options,
-    versions: Arc<AtomicU64>,
+    pub(crate) versions: Arc<AtomicU64>,
     unflushed: Unflushed,
+    /// Whether another process writes here, whom this one follows; held while it does so, before
+    /// `state`.
+    pub(crate) follows: Mutex<bool>,
     state: Mutex<State>,
 }
 
-struct State {
+pub(crate) struct State {
     /// `None` once closed.
     role: Option<Role>,
-    catalog: Catalog,
+    pub(crate) catalog: Catalog,
     /// Collections by id; one that could not be opened keeps its error.
-    open: BTreeMap<u64, Result<Arc<Collection>>>,
+    pub(crate) open: BTreeMap<u64, Result<Arc<Collection>>>,
     /// A catalog could not be published: which one a restart finds is open, so nothing more is.
     poisoned: bool,
 }
 
 /// What this database may do with its directory.
-enum Role {
+pub(crate) enum Role {
     /// Everything, as long as it holds these locks: that of the directory and that of the logs, when
     /// they are elsewhere.
     Writer(
@@ -139,60 +142,34 @@ impl Database {
             )?),
             None => None,
         };
-        let database = Self {
-            env,
-            dir: dir.to_path_buf(),
-            options,
-            versions: Arc::new(AtomicU64::new(0)),
-            unflushed: Unflushed::default(),
-            state: Mutex::new(State {
-                role: Some(Role::Writer(lock, logs_lock)),
-                catalog,
-                open: BTreeMap::new(),
-                poisoned: false,
-            }),
-        };
+        let role = Role::Writer(lock, logs_lock);
+        let database = Self::with(env, dir, options, role, catalog);
         database.open_all()?;
         Ok(Arc::new(database))
     }
 
-    /// Opens the newest flushed state of the database in `dir` for reading, beside its writer if
-    /// there is one. Nothing is written, and no lock is taken.
-    ///
-    /// # Errors
-    /// `ERR_NOT_FOUND` when no database is there, else as [`Database::open`].
-    pub fn open_read_only(env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
-        let catalogs = dir.join(catalog::DIR);
-        let there = env.disk.entry(&catalogs);
-        let catalog = match there.map_err(StorageError::io("entry", &catalogs))? {
-            Some(_) => catalog::read(&env, dir)?,
-            None => None,
-        };
-        let catalog = catalog.ok_or_else(|| {
-            Error::new(Code::NotFound, "no database is there")
-                .text("path", dir.display().to_string())
-        })?;
-        let database = Self {
+    /// A database that has opened none of its collections yet.
+    pub(crate) fn with(
+        env: Env,
+        dir: &Path,
+        options: Options,
+        role: Role,
+        catalog: Catalog,
+    ) -> Self {
+        Self {
             env,
             dir: dir.to_path_buf(),
             options,
             versions: Arc::new(AtomicU64::new(0)),
             unflushed: Unflushed::default(),
+            follows: Mutex::new(false),
             state: Mutex::new(State {
-                role: Some(Role::Reader),
-                catalog: catalog.clone(),
+                role: Some(role),
+                catalog,
                 open: BTreeMap::new(),
                 poisoned: false,
             }),
-        };
-        {
-            let mut state = database.state.lock();
-            for entry in &catalog.collections {
-                let opened = database.open_frozen(entry, &catalog);
-                state.open.insert(entry.id, opened);
-            }
         }
-        Ok(Arc::new(database))
     }
 
     /// Creates a collection.
@@ -232,11 +209,18 @@ impl Database {
         };
         validate_collection_name(name)?;
         schema.validate()?;
+        let state = self.state()?;
+        if let Some(entry) = state.catalog.find(name) {
+            entry.schema.expect_equal(&schema)?;
+            return state.find(name);
+        }
+        drop(state);
         let mut state = self.writable()?;
         match state.catalog.find(name) {
-            Some(entry) => {
-                entry.schema.expect_equal(&schema)?;
-                state.find(name)
+            // It was created meanwhile.
+            Some(_) => {
+                drop(state);
+                self.collection(name, Some(schema))
             }
             None => self.create_locked(&mut state, name, schema),
         }
@@ -332,6 +316,7 @@ impl Database {
     /// `ERR_CLOSED`, `ERR_NO_SPACE`, `ERR_IO`, `ERR_CORRUPT`: the first of a collection; the others
     /// are committed all the same.
     pub fn commit(&self) -> Result<u64> {
+        self.refuse_reader()?;
         // Read first: what is written meanwhile may not be covered.
         let version = self.versions.load(Ordering::Relaxed);
         self.each(|collection| collection.commit().map(drop))?;
@@ -344,6 +329,7 @@ impl Database {
     /// As [`Collection::compact`]: the first of a collection; the others are compacted all the
     /// same.
     pub fn compact(&self, job: &Job) -> Result<()> {
+        self.refuse_reader()?;
         self.each(|collection| collection.compact(job))
     }
 
@@ -509,14 +495,14 @@ impl Database {
         collection::open(self.opening(entry, &root, &wal_dir))
     }
 
-    /// Opens the newest flushed state of a collection for reading.
-    fn open_frozen(&self, entry: &CatalogEntry, catalog: &Catalog) -> Result<Arc<Collection>> {
+    /// Opens a collection beside its writer.
+    pub(crate) fn open_following(
+        &self,
+        entry: &CatalogEntry,
+        catalog: &Catalog,
+    ) -> Result<Arc<Collection>> {
         let (root, wal_dir) = (self.root_of(entry.id), self.wal_dir_of(entry.id, catalog));
-        let manifest =
-            manifest::read(&self.env, &root, entry.id)?.ok_or_else(|| StorageError::Missing {
-                file: root.join("CURRENT"),
-            })?;
-        collection::open_frozen(self.opening(entry, &root, &wal_dir), manifest)
+        collection::open_following(self.opening(entry, &root, &wal_dir))
     }
 
     fn opening<'a>(
@@ -549,7 +535,7 @@ impl Database {
         }
     }
 
-    fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+    pub(crate) fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state.lock();
         match state.role {
             Some(_) => Ok(state),
@@ -559,13 +545,15 @@ impl Database {
 
     fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state()?;
-        if let Some(Role::Reader) = state.role {
-            return Err(read_only());
-        }
+        state.refuse_reader()?;
         if state.poisoned {
             return Err(crate::error::poisoned());
         }
         Ok(state)
+    }
+
+    fn refuse_reader(&self) -> Result<()> {
+        self.state()?.refuse_reader()
     }
 
     /// Does something with every collection and returns the first error; one that could not be
@@ -597,6 +585,13 @@ impl State {
     /// An open collection, or why it is not.
     fn share(opened: &Result<Arc<Collection>>) -> Result<Arc<Collection>> {
         opened.as_ref().map(Arc::clone).map_err(Error::duplicate)
+    }
+
+    fn refuse_reader(&self) -> Result<()> {
+        match self.role {
+            Some(Role::Reader) => Err(read_only()),
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self, name: &str) -> Result<&CatalogEntry> {

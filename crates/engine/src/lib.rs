@@ -63,6 +63,7 @@ mod memtable;
 mod options;
 mod payload;
 mod query;
+mod refresh;
 mod scan;
 mod schema;
 mod search;

@@ -141,7 +141,7 @@ impl Drop for Snapshot {
         };
         let mut segments = pinned.view.segments.iter();
         let may_take_long =
-            segments.any(|segment| segment.is_doomed()) || pinned.collection.check_open().is_err();
+            segments.any(|segment| segment.is_retired()) || pinned.collection.check_open().is_err();
         if may_take_long {
             let threads = Arc::clone(&pinned.collection.env().threads);
             threads.spawn(Lane::Blocking, Box::new(move || drop(pinned)));

@@ -11,6 +11,7 @@ use crate::segment::Segment;
 
 /// Everything a reader needs. Published whole by the commit leader and by the publisher of
 /// manifests, both under the core lock; read without one.
+#[derive(Clone)]
 pub(crate) struct View {
     /// The last version whose changes are seen.
     pub lsn: u64,

@@ -239,17 +239,8 @@ fn disk_of(files: &files::Files) -> SimDisk {
     files::load(files, &dirs)
 }
 
-#[test]
-fn the_first_format_reads_back_exactly_and_is_not_touched() {
-    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() {
-        write_golden();
-    }
-    let files = committed();
-    let disk = disk_of(&files);
-    let before = disk.op_count();
-    let machine = Machine::on(&disk, 1);
-    let database = Database::open(machine.env, Path::new(DIR), Options::default());
-    let database = database.expect("the first format opens");
+/// Compares everything, and returns how many records there are.
+fn reads_back(database: &Database) -> usize {
     database.verify().expect("every checksum");
     let mut records = 0;
     for (first, name) in (0..).zip(NAMES) {
@@ -283,6 +274,33 @@ fn the_first_format_reads_back_exactly_and_is_not_touched() {
         assert_eq!(stats.segments[0].index, index, "{name}");
         assert_eq!(stats.segments.len(), 2, "{name}");
     }
+    records
+}
+
+#[test]
+fn a_reader_reads_the_first_format_and_writes_nothing() {
+    let disk = disk_of(&committed());
+    let before = disk.op_count();
+    let machine = Machine::on(&disk, 1);
+    let reader = Database::open_read_only(machine.env, Path::new(DIR), Options::default());
+    let reader = reader.expect("the first format opens");
+    reads_back(&reader);
+    reader.refresh().expect("nothing new");
+    assert_eq!(disk.op_count(), before);
+}
+
+#[test]
+fn the_first_format_reads_back_exactly_and_is_not_touched() {
+    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() {
+        write_golden();
+    }
+    let files = committed();
+    let disk = disk_of(&files);
+    let before = disk.op_count();
+    let machine = Machine::on(&disk, 1);
+    let database = Database::open(machine.env, Path::new(DIR), Options::default());
+    let database = database.expect("the first format opens");
+    let records = reads_back(&database);
     drop(database);
     let touched: Vec<String> = disk
         .trace()

@@ -30,11 +30,15 @@ pub enum Bug {
     IgnoreBlockChecksum,
     /// A flush lets the log go without what its keyed writes did.
     ForgetsIdempotencyKey,
+    /// A reader beside the writer shows frames that no sync is known to cover.
+    ReaderShowsUnsynced,
+    /// A reader beside the writer keeps the deletions of an older manifest.
+    ReaderMixesVersions,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -48,6 +52,8 @@ impl Bug {
         Self::SkipDamagedFrame,
         Self::IgnoreBlockChecksum,
         Self::ForgetsIdempotencyKey,
+        Self::ReaderShowsUnsynced,
+        Self::ReaderMixesVersions,
     ];
 }
 

@@ -21,6 +21,8 @@ use crate::writes::{Answers, Writes};
 /// Settings of an open database; see the public options of the same names.
 #[napi(object)]
 pub struct BindingOptions {
+    /// Beside whoever writes, instead of writing.
+    pub read_only: bool,
     /// `memory`, `os` or `sync`.
     pub durability: String,
     /// Bytes.
@@ -202,6 +204,12 @@ impl BindingDatabase {
         })
     }
 
+    /// Shows what another process has made durable; the newest version seen.
+    #[napi]
+    pub fn refresh<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
+        self.call(env, Database::refresh, BigInt::from)
+    }
+
     /// Ends all work and frees the directory. Again is harmless.
     #[napi]
     pub fn close<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
@@ -252,7 +260,12 @@ impl BindingDatabase {
 }
 
 fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database>> {
-    Database::open(
+    let open = if options.read_only {
+        Database::open_read_only
+    } else {
+        Database::open
+    };
+    open(
         world,
         dir,
         Options {

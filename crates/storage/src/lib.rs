@@ -43,5 +43,6 @@ pub use segment::{
     sync_segment_dir,
 };
 pub use wal::{
-    FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Frame, FrameToWrite, Recovery, Wal, WalOptions,
+    FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Followed, Frame, FrameToWrite, Recovery, Wal,
+    WalFollower, WalOptions,
 };

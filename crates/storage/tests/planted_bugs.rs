@@ -7,7 +7,7 @@ use std::path::Path;
 use cairn_env::{Bug, Disk, OsDisk};
 
 /// A planted bug, and a test file that must see it.
-const WATCHED: [(Bug, &str); 9] = [
+const WATCHED: [(Bug, &str); 10] = [
     (Bug::SkipWalSync, "wal_crash_images"),
     (Bug::SkipDirSync, "manifest_publish_atomic"),
     (Bug::RenameBeforeSync, "manifest_publish_atomic"),
@@ -17,14 +17,16 @@ const WATCHED: [(Bug, &str); 9] = [
     (Bug::SkipSegmentSync, "segment_survives_power_loss"),
     (Bug::SkipDamagedFrame, "wal_damaged_middle"),
     (Bug::IgnoreBlockChecksum, "segment_bit_flips"),
+    (Bug::ReaderShowsUnsynced, "wal_follower"),
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 4] = [
+const ELSEWHERE: [Bug; 5] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
     Bug::ForgetsIdempotencyKey,
+    Bug::ReaderMixesVersions,
 ];
 
 #[test]

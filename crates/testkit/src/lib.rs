@@ -37,6 +37,7 @@
 
 mod conformance;
 pub mod data;
+mod hooked_disk;
 mod rng;
 mod sim_clock;
 mod sim_disk;
@@ -45,6 +46,7 @@ mod temp_dir;
 
 pub use cairn_env::{InlineThreads, SeededEntropy};
 pub use conformance::disk_conformance;
+pub use hooked_disk::HookedDisk;
 pub use rng::{Rng, seed_from_env};
 pub use sim_clock::SimClock;
 pub use sim_disk::{

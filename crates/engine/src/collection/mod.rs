@@ -1,7 +1,7 @@
 //! A collection: one writer's log and memtable, immutable segments, and the view readers take.
 //!
 //! Locks, in the order in which one thread may take them: `flushing` or `compacting` (one flush
-//! and one compaction at a time), `manifest` (one publication at a time), `core` (the log and who
+//! and one compaction at a time) or, where there is another writer, `following`, `manifest` (one publication at a time), `core` (the log and who
 //! swaps the view), then `queue` or `backlog`. Readers take none: they load the view.
 
 mod commit;
@@ -9,6 +9,7 @@ mod compaction;
 mod flush;
 mod publish;
 mod recovery;
+mod refresh;
 mod sequence;
 mod stats;
 mod tidy;
@@ -37,6 +38,7 @@ use crate::view::View;
 pub(crate) use recovery::{
     Opening, create, list, make_dir, open, open_frozen, remove_tree, sync_dir,
 };
+pub(crate) use refresh::open_following;
 pub(crate) use sequence::check_vector;
 pub use stats::{CollectionStats, SegmentStats};
 
@@ -52,6 +54,8 @@ pub struct Collection {
     dirs: Dirs,
     /// Set when it was opened without a log.
     read_only: bool,
+    /// How it follows its writer, where it does; held while it does so.
+    following: Mutex<Option<refresh::Following>>,
     options: Options,
     /// The database's version counter, shared by its collections.
     versions: Arc<AtomicU64>,

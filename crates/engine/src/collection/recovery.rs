@@ -120,6 +120,7 @@ pub(crate) fn open_frozen(opening: Opening<'_>, manifest: Manifest) -> Result<Ar
     Ok(assemble(opening, manifest, view, None))
 }
 
+/// Opens the segments that `manifest` lists.
 fn open_segments(opening: Opening<'_>, manifest: &Manifest) -> Result<Arc<[Arc<Segment>]>> {
     let dirs = Dirs::new(opening.root);
     let open = |entry: &SegmentEntry| {
@@ -130,7 +131,11 @@ fn open_segments(opening: Opening<'_>, manifest: &Manifest) -> Result<Arc<[Arc<S
 }
 
 /// What a collection looks like before anything of its log is replayed.
-fn flushed_view(schema: &Schema, flushed_lsn: u64, segments: Arc<[Arc<Segment>]>) -> View {
+pub(super) fn flushed_view(
+    schema: &Schema,
+    flushed_lsn: u64,
+    segments: Arc<[Arc<Segment>]>,
+) -> View {
     View {
         lsn: flushed_lsn,
         count: segments.iter().map(|segment| segment.live() as u64).sum(),
@@ -157,6 +162,7 @@ fn assemble(
         env: opening.env.clone(),
         dirs: Dirs::new(opening.root),
         read_only: wal.is_none(),
+        following: Mutex::default(),
         options: opening.options.clone(),
         versions: Arc::clone(opening.versions),
         queue: Mutex::new(Queue::default()),
@@ -199,37 +205,9 @@ fn replay_log(
     } = opening;
     let mut view = flushed_view(schema, flushed_lsn, segments);
     let memtable_bytes = opening.options.memtable_bytes_effective();
-    let mut replay = |frame: Frame<'_>| -> Result<(), StorageError> {
-        let file = wal_dir.to_path_buf();
-        let is_keyed = frame.kind == KIND_KEYED_CHANGES;
-        if !is_keyed && frame.kind != KIND_CHANGES {
-            let what = format!("frame kind {}", frame.kind);
-            return Err(StorageError::Unsupported { file, what });
-        }
-        let malformed = |what: &str| StorageError::Corrupt {
-            file,
-            offset: 0,
-            section: Some(format!("frame {}", frame.lsn)),
-            what: what.to_owned(),
-        };
-        let mut body = Reader::new(frame.body);
-        let changes = is_keyed
-            .then(|| Outcome::decode(&mut body, frame.lsn))
-            .transpose()
-            .and_then(|outcome| {
-                outcomes.extend(outcome);
-                Changes::decode(body.rest(), schema)
-            });
-        let changes = changes.map_err(malformed)?;
-        let (inserted, deleted) = commit::replay(&view, changes, frame.lsn);
-        view.count = view.count + inserted - deleted;
-        view.lsn = frame.lsn;
-        let active = view.memtables.last_mut().expect("there is an active one");
-        active.rows = active.table.rows();
-        if active.table.bytes() >= memtable_bytes {
-            active.frozen_at = Some(frame.lsn);
-            view.memtables.push(MemtableView::active(schema));
-        }
+    let mut replay = |frame: Frame<'_>| {
+        let outcome = apply_frame(&mut view, frame, schema, wal_dir, memtable_bytes)?;
+        outcomes.extend(outcome);
         Ok(())
     };
     let options = WalOptions {
@@ -239,6 +217,45 @@ fn replay_log(
     let (wal, recovery) = Wal::open(opening.env, wal_dir, options, flushed_lsn, &mut replay)?;
     view.lsn = view.lsn.max(recovery.last_lsn);
     Ok((view, wal))
+}
+
+/// Makes the change of one frame in `view`, and returns what it says of a keyed write. A memtable of
+/// `memtable_bytes` takes no more.
+pub(super) fn apply_frame(
+    view: &mut View,
+    frame: Frame<'_>,
+    schema: &Schema,
+    wal_dir: &Path,
+    memtable_bytes: usize,
+) -> Result<Option<Outcome>, StorageError> {
+    let file = wal_dir.to_path_buf();
+    let is_keyed = frame.kind == KIND_KEYED_CHANGES;
+    if !is_keyed && frame.kind != KIND_CHANGES {
+        let what = format!("frame kind {}", frame.kind);
+        return Err(StorageError::Unsupported { file, what });
+    }
+    let malformed = |what: &str| StorageError::Corrupt {
+        file,
+        offset: 0,
+        section: Some(format!("frame {}", frame.lsn)),
+        what: what.to_owned(),
+    };
+    let mut body = Reader::new(frame.body);
+    let decoded = is_keyed
+        .then(|| Outcome::decode(&mut body, frame.lsn))
+        .transpose()
+        .and_then(|outcome| Ok((outcome, Changes::decode(body.rest(), schema)?)));
+    let (outcome, changes) = decoded.map_err(malformed)?;
+    let (inserted, deleted) = commit::replay(view, changes, frame.lsn);
+    view.count = view.count + inserted - deleted;
+    view.lsn = frame.lsn;
+    let active = view.memtables.last_mut().expect("there is an active one");
+    active.rows = active.table.rows();
+    if active.table.bytes() >= memtable_bytes {
+        active.frozen_at = Some(frame.lsn);
+        view.memtables.push(MemtableView::active(schema));
+    }
+    Ok(outcome)
 }
 
 /// Removes files of flushes and compactions that never reached a manifest.

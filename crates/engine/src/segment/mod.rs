@@ -8,9 +8,10 @@ mod sections;
 #[cfg(fuzzing)]
 pub(crate) mod sections;
 
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use cairn_distance::Metric;
 use cairn_env::{Env, KillPoint};
@@ -32,12 +33,18 @@ pub(crate) use open::{deletions_path, open, segment_path, write_deletions};
 
 use key_index::KeyIndex;
 
-/// A segment that is open for reading. Once it is doomed, its file goes with its last reader;
-/// a [`Snapshot`](crate::Snapshot) sees to it that this happens on no thread that searches.
+/// A segment that is open for reading: its file, and which of its rows are deleted. A reader
+/// beside the writer has several of these over one file, each with the deletions of a manifest.
 pub(crate) struct Segment {
     pub id: Ulid,
     pub entry: SegmentEntry,
     pub tombstones: Tombstones,
+    body: Arc<Body>,
+}
+
+/// What of a segment never changes. Once it is doomed, its file goes with its last reader; a
+/// [`Snapshot`](crate::Snapshot) sees to it that this happens on no thread that searches.
+pub(crate) struct Body {
     env: Env,
     path: PathBuf,
     reader: SegmentReader,
@@ -50,6 +57,15 @@ pub(crate) struct Segment {
     /// Rows in key order, made when first scanned.
     by_key: OnceLock<Vec<u32>>,
     doomed: AtomicBool,
+    retired: AtomicBool,
+}
+
+impl Deref for Segment {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.body
+    }
 }
 
 struct SegmentField {
@@ -217,11 +233,17 @@ impl Segment {
     /// The file may go once nobody reads it.
     pub fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
+        self.retire();
     }
 
-    /// Whether its file goes with it.
-    pub fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
+    /// No newer state has it: its memory goes with the last snapshot of an older one.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether letting go of it may take long.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Compares every checksum of the file.
@@ -260,9 +282,9 @@ impl Memory {
     }
 }
 
-impl Drop for Segment {
+impl Drop for Body {
     fn drop(&mut self) {
-        if self.is_doomed() {
+        if self.doomed.load(Ordering::Acquire) {
             // Should the removal fail, the file is an orphan that the next open removes.
             let _ = self.env.disk.remove_file(&self.path);
             let _ = self.env.faults.hit(KillPoint::K25SegmentUnlinked);

@@ -140,6 +140,40 @@ impl FrameHeader {
         }
     }
 
+    /// Whether `bytes` are this mark, or the header of the frame that takes its place, or some of
+    /// the one and some of the other. Where the two differ (checksums, length, kind, lsn) is not
+    /// looked at; all the rest is the same in both, `log_id` and `synced` among it.
+    pub(crate) fn is_or_was_at(&self, bytes: &[u8]) -> bool {
+        let mark = self.encode();
+        let same = [LOG_ID_AT..LOG_ID_AT + 8, 32..FRAME_HEADER_BYTES];
+        bytes.len() == mark.len() && same.into_iter().all(|at| bytes[at.clone()] == mark[at])
+    }
+
+    /// Why this frame cannot stand behind the frame `last_lsn` of `file`, if it cannot.
+    pub(crate) fn check_follows(
+        &self,
+        last_lsn: u64,
+        file: &FileHeader,
+    ) -> std::result::Result<(), Misfit> {
+        let what = if self.flags != 0 {
+            return Err(Misfit::Unknown(format!("frame flags={:#x}", self.flags)));
+        } else if self.lsn <= last_lsn {
+            format!(
+                "lsn={} repeats or goes back behind lsn={last_lsn}",
+                self.lsn
+            )
+        } else if self.prev != last_lsn {
+            format!("frame follows lsn={}, not lsn={last_lsn}", self.prev)
+        } else if self.synced > last_lsn {
+            format!("synced={} is above the frame before", self.synced)
+        } else if self.epoch != file.epoch {
+            format!("epoch={} is not the file's", self.epoch)
+        } else {
+            return Ok(());
+        };
+        Err(Misfit::Damage(what))
+    }
+
     /// Bytes of the whole frame, filling included.
     pub(crate) fn frame_bytes(&self) -> u64 {
         let body = u64::from(self.body_bytes);
@@ -179,6 +213,23 @@ impl FrameHeader {
         };
         let believed = right || planted(Bug::ChecksumSkipsHeader);
         (believed && header.log_id == log_id).then_some(header)
+    }
+}
+
+/// Why a frame with a right checksum cannot stand where it stands.
+pub(crate) enum Misfit {
+    Damage(String),
+    /// Of a newer format.
+    Unknown(String),
+}
+
+impl Misfit {
+    /// The error of a frame at `offset` of `file`.
+    pub(crate) fn at(self, file: &Path, offset: u64) -> StorageError {
+        match self {
+            Self::Damage(what) => StorageError::corrupt(file, offset, what),
+            Self::Unknown(what) => StorageError::unsupported(file, what),
+        }
     }
 }
 

@@ -38,7 +38,7 @@
 //! # Recovery writes next to nothing
 //!
 //! Frames that are there but not proven durable (the process died between write and sync) are
-//! written again in place and synced before anybody sees them. Syncing alone would not do: after
+//! written again in place, synced and marked before anybody sees them. Syncing alone would not do: after
 //! a failed sync the kernel may hold them as clean pages that never reached the disk. A torn
 //! tail is left as it is; the next append starts a new file. So recovery can crash and be
 //! repeated any number of times.
@@ -47,11 +47,13 @@
 //! state to prove), one log for all collections (one slow collection would pin every file), one
 //! checksum over header and body (the search above would have to read bodies).
 
+mod follow;
 mod format;
 mod reader;
 mod recovery;
 mod writer;
 
+pub use follow::{Followed, WalFollower};
 pub use recovery::Recovery;
 pub use writer::{FrameToWrite, Wal, WalOptions};
 

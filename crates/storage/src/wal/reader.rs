@@ -1,6 +1,6 @@
 //! One log file, read through a window.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_env::DiskFile;
@@ -14,9 +14,9 @@ use crate::fields::{get_u64, read_exact};
 const WINDOW_BYTES: usize = 1024 * 1024; // 1 MiB: past this a read costs no less per byte
 
 /// A log file open for recovery.
-pub(crate) struct LogReader<'a> {
+pub(crate) struct LogReader {
     file: Arc<dyn DiskFile>,
-    path: &'a Path,
+    path: PathBuf,
     len: u64,
     log_id: u64,
     window: Vec<u8>,
@@ -42,12 +42,12 @@ pub(crate) struct Remains {
     pub torn_bytes: u64,
 }
 
-impl<'a> LogReader<'a> {
+impl LogReader {
     /// `log_id`: the generation whose frames are looked for.
-    pub(crate) fn new(file: Arc<dyn DiskFile>, path: &'a Path, len: u64, log_id: u64) -> Self {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, path: &Path, len: u64, log_id: u64) -> Self {
         Self {
             file,
-            path,
+            path: path.to_path_buf(),
             len,
             log_id,
             window: Vec::new(),
@@ -78,6 +78,11 @@ impl<'a> LogReader<'a> {
         } else {
             Ok(Found::Nothing)
         }
+    }
+
+    /// What stands at `offset`; fewer bytes at the end of the file.
+    pub(crate) fn bytes(&mut self, offset: u64, bytes: usize) -> Result<&[u8]> {
+        self.view(offset, bytes as u64)
     }
 
     /// The body of the frame found at `offset`.
@@ -138,22 +143,22 @@ impl<'a> LogReader<'a> {
 
     /// Writes `from..to` again as it is and makes it durable.
     pub(crate) fn rewrite(&mut self, from: u64, to: u64) -> Result<()> {
-        let (file, path) = (Arc::clone(&self.file), self.path);
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
         let mut at = from;
         while at < to {
             let bytes = self.view(at, (to - at).min(WINDOW_BYTES as u64))?;
             file.write_at(at, bytes)
-                .map_err(StorageError::io("write", path))?;
+                .map_err(StorageError::io("write", &path))?;
             at += bytes.len() as u64;
         }
-        file.sync_data().map_err(StorageError::io("sync", path))
+        file.sync_data().map_err(StorageError::io("sync", &path))
     }
 
     /// Up to `bytes` bytes from `offset`; fewer at the end of the file.
     fn view(&mut self, offset: u64, bytes: u64) -> Result<&[u8]> {
         let available = bytes.min(self.len.saturating_sub(offset));
         let wanted = usize::try_from(available)
-            .map_err(|_| StorageError::corrupt(self.path, offset, "frame longer than memory"))?;
+            .map_err(|_| StorageError::corrupt(&self.path, offset, "frame longer than memory"))?;
         let window_end = self.window_start + self.window.len() as u64;
         if offset < self.window_start || offset + available > window_end {
             let ahead = self.len.saturating_sub(offset).min(WINDOW_BYTES as u64);
@@ -161,7 +166,7 @@ impl<'a> LogReader<'a> {
             // Lengths are the file's, so this never takes more memory than the file has bytes.
             self.window.resize(wanted.max(ahead), 0);
             self.window_start = offset;
-            read_exact(&*self.file, self.path, offset, &mut self.window)?;
+            read_exact(&*self.file, &self.path, offset, &mut self.window)?;
         }
         let start = usize::try_from(offset - self.window_start).expect("inside the window");
         Ok(&self.window[start..start + wanted])

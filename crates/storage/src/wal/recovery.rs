@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cairn_env::{Access, Bug, EntryKind, Env, planted};
 
@@ -190,7 +191,7 @@ impl FileScan<'_> {
             }
         }
         self.check_end(&progress)?;
-        recovery.rewritten_bytes += self.prove(&progress)?;
+        recovery.rewritten_bytes += self.prove(&header, &progress)?;
         recovery.files += 1;
         recovery.last_lsn = recovery.last_lsn.max(progress.last_lsn);
         Ok(ClosedFile {
@@ -204,7 +205,7 @@ impl FileScan<'_> {
     /// Follows the chain of valid frames to its end.
     fn chain(
         &self,
-        reader: &mut LogReader<'_>,
+        reader: &mut LogReader,
         file: &FileHeader,
         progress: &mut Progress,
         on_frame: OnFrame<'_>,
@@ -222,7 +223,9 @@ impl FileScan<'_> {
                 }
                 Found::Nothing => return Ok(()),
             };
-            self.check_frame(&header, file, progress)?;
+            header
+                .check_follows(progress.last_lsn, file)
+                .map_err(|misfit| misfit.at(&self.path, at))?;
             let end = at + header.frame_bytes();
             let dropped = planted(Bug::ReplayStopsEarly)
                 && self.next_prev.is_none()
@@ -241,30 +244,6 @@ impl FileScan<'_> {
             progress.last_lsn = header.lsn;
             progress.end = end;
         }
-    }
-
-    fn check_frame(
-        &self,
-        header: &FrameHeader,
-        file: &FileHeader,
-        progress: &Progress,
-    ) -> Result<()> {
-        let last = progress.last_lsn;
-        let what = if header.flags != 0 {
-            let what = format!("frame flags={:#x}", header.flags);
-            return Err(StorageError::unsupported(&self.path, what));
-        } else if header.lsn <= last {
-            format!("lsn={} repeats or goes back behind lsn={last}", header.lsn)
-        } else if header.prev != last {
-            format!("frame follows lsn={}, not lsn={last}", header.prev)
-        } else if header.synced > last {
-            format!("synced={} is above the frame before", header.synced)
-        } else if header.epoch != file.epoch {
-            format!("epoch={} is not the file's", header.epoch)
-        } else {
-            return Ok(());
-        };
-        Err(self.corrupt(progress.end, what))
     }
 
     fn check_mark(&self, mark: &FrameHeader, file: &FileHeader, progress: &Progress) -> Result<()> {
@@ -289,16 +268,24 @@ impl FileScan<'_> {
         }
     }
 
-    /// Makes the frames of the last file durable that may not be; returns their bytes. Those of
-    /// earlier files were, or there would be no next file.
-    fn prove(&self, progress: &Progress) -> Result<u64> {
+    /// Makes the frames of the last file durable that may not be, and marks them so for those who
+    /// only read; returns their bytes. Those of earlier files were, or there would be no next file.
+    fn prove(&self, file: &FileHeader, progress: &Progress) -> Result<u64> {
         let (None, Some(&(from, _))) = (self.next_prev, progress.unproven.front()) else {
             return Ok(0);
         };
-        let file = self.env.disk.open(&self.path, Access::Write);
-        let file = file.map_err(StorageError::io("open", &self.path))?;
-        LogReader::new(file, &self.path, progress.end, 0).rewrite(from, progress.end)?;
-        Ok(progress.end - from)
+        let (path, end) = (&self.path, progress.end);
+        let disk_file = self.env.disk.open(path, Access::Write);
+        let disk_file = disk_file.map_err(StorageError::io("open", path))?;
+        LogReader::new(Arc::clone(&disk_file), path, end, 0).rewrite(from, end)?;
+        let mark = FrameHeader::mark(file, progress.last_lsn).encode();
+        let len = disk_file.len().map_err(StorageError::io("len", path))?;
+        // There is room, unless the file was cut; it is no reason to make it longer.
+        if end + mark.len() as u64 <= len {
+            let marked = disk_file.write_at(end, &mark);
+            marked.map_err(StorageError::io("write", path))?;
+        }
+        Ok(end - from)
     }
 
     fn corrupt(&self, offset: u64, what: String) -> StorageError {

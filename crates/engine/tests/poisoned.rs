@@ -72,7 +72,9 @@ fn writes_after_a_failed_publication_leave_no_files() {
 #[test]
 fn a_log_that_fails_as_the_memtable_fills_answers_everybody() {
     // On a thread of its own: a leader that turns in circles would keep this one.
-    let answers = std::thread::spawn(fill_a_memtable_of_a_log_that_fails);
+    let answers = std::thread::Builder::new()
+        .spawn(fill_a_memtable_of_a_log_that_fails)
+        .unwrap();
     common::within(60, "everybody is answered", || answers.is_finished());
     answers.join().unwrap();
 }

@@ -8,7 +8,7 @@ use crate::tree::File;
 /// A room is a folder, or a file at the top of `ts/`. Files at the top that no row names are the api.
 const TIERS: [&[&str]; 13] = [
     &["cli", "server"],
-    &["index.ts"],
+    &["index.ts", "io"],
     &[API],
     &["cluster"],
     &["replication"],

@@ -35,9 +35,16 @@ pub fn check(file: &File) -> Vec<Finding> {
             findings.push(Finding::error(file, 0, message));
         }
     }
-    for key in ["dependencies", "optionalDependencies", "peerDependencies"] {
+    for key in ["dependencies", "optionalDependencies"] {
         if is_published(&file.path) && manifest.get(key).is_some() {
             let message = format!("{key}: the package depends on nothing; see scripts/release.mjs");
+            findings.push(Finding::error(file, 0, message));
+        }
+    }
+    let peers = manifest["peerDependencies"].as_object();
+    for name in peers.into_iter().flat_map(|peers| peers.keys()) {
+        if is_published(&file.path) && manifest["peerDependenciesMeta"][name]["optional"] != true {
+            let message = format!("peerDependencies: {name} must be optional, or npm installs it");
             findings.push(Finding::error(file, 0, message));
         }
     }
@@ -89,6 +96,12 @@ mod tests {
             &[(0, "script postinstall")],
         );
         assert_found(check(&file("package.json", "{")), &[(1, "EOF")]);
+        let peers = r#"{ "peerDependencies": { "a": "1", "b": "1" },
+            "peerDependenciesMeta": { "a": { "optional": true } } }"#;
+        assert_found(
+            check(&file("package.json", peers)),
+            &[(0, "peerDependencies: b must be optional")],
+        );
         assert_found(check(&file("ts/other.json", text)), &[]);
     }
 

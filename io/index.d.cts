@@ -1,0 +1,2 @@
+import io = require('../dist/io/index.js')
+export = io

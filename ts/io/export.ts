@@ -8,6 +8,9 @@ import { checkSignal, throwIfAborted } from '../signal.js'
 import type { StoredRecord } from '../types.js'
 import { formatOf, isGzipName } from './format.js'
 import { JsonlWriter } from './jsonl.js'
+import { KeysWriter } from './keys-file.js'
+import { matrixField } from './matrix.js'
+import { NpyWriter } from './npy.js'
 import { FileSink, GzipSink, StreamSink, type Sink } from './sink.js'
 import type {
   ByteTarget,
@@ -17,6 +20,7 @@ import type {
   TransferRecord,
   Transform,
 } from './types.js'
+import { VecsWriter } from './vecs.js'
 
 /** Records between two reports. */
 const progressRows = 1000
@@ -39,6 +43,8 @@ const optionNames = new Set([
 export interface RecordWriter {
   write(record: TransferRecord): Promise<void>
   end(): Promise<void>
+  /** Nothing of what it made beside the target counts. */
+  abort?(): Promise<void>
 }
 
 /**
@@ -92,8 +98,9 @@ async function run(
   const { after, limit, select, vectors, transform, signal, onProgress } = wishes
   const scan = collection.scan({ after, limit, select, vectors: vectors !== false, signal })
   const sink = wishes.gzip ? new GzipSink(target) : target
+  let writer: RecordWriter | undefined
   try {
-    const writer = await openWriter(sink, wishes)
+    writer = await openWriter(sink, wishes)
     let rows = 0
     let version = 0n
     for await (const stored of scan) {
@@ -113,6 +120,7 @@ async function run(
     return { rows, bytes: sink.bytes, version, cursor: scan.cursor }
   } catch (error) {
     await scan.return?.()
+    await writer?.abort?.()
     if (sink !== target) await sink.abort()
     throw error
   }
@@ -127,11 +135,26 @@ async function written(writer: RecordWriter, record: TransferRecord): Promise<vo
 }
 
 async function openWriter(sink: Sink, wishes: ExportWishes): Promise<RecordWriter> {
-  switch (wishes.format) {
+  const { format, path, schema, vectors } = wishes
+  switch (format) {
     case 'jsonl':
-      return new JsonlWriter(sink, wishes.schema)
+      return new JsonlWriter(sink, schema)
+    case 'npy': {
+      if (!(sink instanceof FileSink)) {
+        const expected = 'path without .gz'
+        throw wrong('the number of rows stands before them', expected, path, 'target')
+      }
+      const field = matrixField(schema, vectors)
+      return new NpyWriter(sink, field, await KeysWriter.create(path))
+    }
+    case 'fvecs':
+    case 'bvecs':
+    case 'ivecs': {
+      const field = matrixField(schema, vectors)
+      return new VecsWriter(sink, format, field, await KeysWriter.create(path))
+    }
     default:
-      throw notYet('format', wishes.format)
+      throw notYet('format', format)
   }
 }
 

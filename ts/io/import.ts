@@ -12,6 +12,7 @@ import type { Row, WriteOptions } from '../types.js'
 import { transformed } from './export.js'
 import { formatOf } from './format.js'
 import { openJsonl } from './jsonl.js'
+import { openNpy } from './npy.js'
 import {
   checkProgress,
   headOf,
@@ -32,6 +33,7 @@ import type {
   ImportTarget,
   TransferRecord,
 } from './types.js'
+import { openVecs } from './vecs.js'
 
 /** Batches written at the same time: one is synced while the next is read. */
 const chunksUnderWay = 3
@@ -359,6 +361,12 @@ async function openReader(source: OpenSource, { format }: ImportWishes): Promise
   switch (format) {
     case 'jsonl':
       return openJsonl(source.bytes)
+    case 'npy':
+      return openNpy(source)
+    case 'fvecs':
+    case 'bvecs':
+    case 'ivecs':
+      return openVecs(source, format)
     default:
       throw notYet('format', format)
   }

@@ -118,7 +118,8 @@ class LineBlock implements RowBlock {
   }
 }
 
-function parseLine(bytes: Buffer): unknown {
+/** A line as JSON. @throws {CairnError} `ERR_INVALID_ARGUMENT`. */
+export function parseLine(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new CairnError('ERR_INVALID_ARGUMENT', 'the line is not UTF-8')
   try {
     return parseJson(bytes.toString())
@@ -161,7 +162,7 @@ const lineFeed = 0x0a
 const byteOrderMark = Buffer.from('\uFEFF')
 
 /** Lines that are not empty, some at a time. */
-async function* linesOf(blocks: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
+export async function* linesOf(blocks: AsyncIterable<Buffer>): AsyncGenerator<Line[]> {
   let parts: Buffer[] = []
   let pending = 0
   let offset = 0

@@ -6,6 +6,7 @@ import { limits } from '../limits.js'
 import type { Schema, StoredSchema } from '../schema.js'
 import { checkSignal, throwIfAborted } from '../signal.js'
 import type { StoredRecord } from '../types.js'
+import { ArrowWriter } from './arrow.js'
 import { formatOf, isGzipName } from './format.js'
 import { JsonlWriter } from './jsonl.js'
 import { KeysWriter } from './keys-file.js'
@@ -139,6 +140,9 @@ async function openWriter(sink: Sink, wishes: ExportWishes): Promise<RecordWrite
   switch (format) {
     case 'jsonl':
       return new JsonlWriter(sink, schema)
+    case 'arrow':
+    case 'arrow-stream':
+      return ArrowWriter.create(sink, format === 'arrow', wishes)
     case 'npy': {
       if (!(sink instanceof FileSink)) {
         const expected = 'path without .gz'

@@ -9,6 +9,7 @@ import { durabilities } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
 import { checkSignal, Interrupt } from '../signal.js'
 import type { Row, WriteOptions } from '../types.js'
+import { openArrow } from './arrow.js'
 import { transformed } from './export.js'
 import { formatOf } from './format.js'
 import { openJsonl } from './jsonl.js'
@@ -349,7 +350,8 @@ class Import {
 
   #withToken(error: unknown): unknown {
     if (!(error instanceof CairnError)) return error
-    return withDetails(error, { resumeToken: tokenOf(this.#progress()) })
+    // Last: it is long, and for programs.
+    return withDetails(error, {}, { resumeToken: tokenOf(this.#progress()) })
   }
 }
 
@@ -361,6 +363,9 @@ async function openReader(source: OpenSource, { format }: ImportWishes): Promise
   switch (format) {
     case 'jsonl':
       return openJsonl(source.bytes)
+    case 'arrow':
+    case 'arrow-stream':
+      return openArrow(source)
     case 'npy':
       return openNpy(source)
     case 'fvecs':

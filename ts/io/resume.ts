@@ -4,6 +4,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises'
 import process from 'node:process'
 import { wrong } from '../check.js'
 import { damaged, ioError } from './faults.js'
+import { readAt } from './source.js'
 
 /** Bytes at the beginning of a file that tell it from others. Few, so that a wrong row can be mended in between. */
 const headBytes = 4 * 1024
@@ -49,18 +50,8 @@ function checksum(body: string): string {
 
 /** What a file begins with. */
 export async function headOf(path: string, bytes: number = headBytes): Promise<SourceHead> {
-  try {
-    const file = await open(path, 'r')
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0)
-      const sha256 = createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex')
-      return { bytes: bytesRead, sha256 }
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    throw ioError(error, path)
-  }
+  const head = await readAt(path, 0, bytes)
+  return { bytes: head.length, sha256: createHash('sha256').update(head).digest('hex') }
 }
 
 /** Refuses to go on in another source, or into another collection. */

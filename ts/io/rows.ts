@@ -92,8 +92,10 @@ export class RowMapping {
     return fields
   }
 
-  #field(fields: Record<string, unknown>, name: string, value: unknown): void {
-    if (value === undefined) return
+  #field(fields: Record<string, unknown>, name: string, given: unknown): void {
+    if (given === undefined) return
+    const value =
+      given instanceof Float32Array || given instanceof Float64Array ? Array.from(given) : given
     const kind = Object.hasOwn(this.#schema.fields, name) ? this.#schema.fields[name] : undefined
     try {
       setOwn(fields, name, kind === undefined ? value : toKind(value, kind))

@@ -1,6 +1,6 @@
 // Where an import reads: bytes in order, decompressed, each with its offset.
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { wrong } from '../check.js'
@@ -41,6 +41,27 @@ export async function openSource(source: string | ByteSource): Promise<OpenSourc
     throw wrong('not a path or a stream', 'path | Readable | AsyncIterable', source, 'source')
   }
   return opened(source, undefined, undefined)
+}
+
+/** Bytes of a file from a place on; fewer at its end. */
+export async function readAt(path: string, start: number, bytes: number): Promise<Buffer> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const into = Buffer.alloc(bytes)
+      let done = 0
+      while (done < bytes) {
+        const { bytesRead } = await file.read(into, done, bytes - done, Math.max(0, start) + done)
+        if (bytesRead === 0) break
+        done += bytesRead
+      }
+      return into.subarray(0, done)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw ioError(error, path)
+  }
 }
 
 async function statOf(path: string): Promise<{ size: number }> {
@@ -148,6 +169,17 @@ export class ByteReader {
     this.#ready = joined.length - bytes
     this.offset += bytes
     return joined.subarray(0, bytes)
+  }
+
+  /** Whatever comes next; nothing at the end. */
+  async some(): Promise<Buffer | undefined> {
+    if (this.#ready === 0) {
+      const { done, value } = await this.#blocks.next()
+      if (done === true) return undefined
+      this.#parts.push(value)
+      this.#ready += value.length
+    }
+    return this.take(this.#ready, 'a block')
   }
 
   /** As {@link take}, but the end of the source is damage, too. */

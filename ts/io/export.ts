@@ -12,6 +12,7 @@ import { JsonlWriter } from './jsonl.js'
 import { KeysWriter } from './keys-file.js'
 import { matrixField } from './matrix.js'
 import { NpyWriter } from './npy.js'
+import { ParquetWriter } from './parquet.js'
 import { FileSink, GzipSink, StreamSink, type Sink } from './sink.js'
 import type {
   ByteTarget,
@@ -138,8 +139,6 @@ async function written(writer: RecordWriter, record: TransferRecord): Promise<vo
 async function openWriter(sink: Sink, wishes: ExportWishes): Promise<RecordWriter> {
   const { format, path, schema, vectors } = wishes
   switch (format) {
-    case 'jsonl':
-      return new JsonlWriter(sink, schema)
     case 'arrow':
     case 'arrow-stream':
       return ArrowWriter.create(sink, format === 'arrow', wishes)
@@ -157,8 +156,13 @@ async function openWriter(sink: Sink, wishes: ExportWishes): Promise<RecordWrite
       const field = matrixField(schema, vectors)
       return new VecsWriter(sink, format, field, await KeysWriter.create(path))
     }
+    case 'parquet':
+      if (sink instanceof GzipSink) {
+        throw wrong('Parquet is compressed within', 'name without .gz', path, 'target')
+      }
+      return ParquetWriter.create(sink, wishes)
     default:
-      throw notYet('format', format)
+      return new JsonlWriter(sink, schema)
   }
 }
 

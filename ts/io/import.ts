@@ -1,6 +1,6 @@
 // Rows of a file or a stream into a collection, batch by batch.
 import { setImmediate as yieldToLoop } from 'node:timers/promises'
-import { callback, isPlainObject, notYet, oneOf, optionsOf, wholeNumber, wrong } from '../check.js'
+import { callback, isPlainObject, oneOf, optionsOf, wholeNumber, wrong } from '../check.js'
 import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
 import { CairnError, isCairnError, toCairnError, withDetails, type ErrorCode } from '../errors.js'
@@ -14,6 +14,7 @@ import { transformed } from './export.js'
 import { formatOf } from './format.js'
 import { openJsonl } from './jsonl.js'
 import { openNpy } from './npy.js'
+import { openParquet } from './parquet.js'
 import {
   checkProgress,
   headOf,
@@ -361,8 +362,6 @@ function isOfRow(error: CairnError): boolean {
 
 async function openReader(source: OpenSource, { format }: ImportWishes): Promise<RowReader> {
   switch (format) {
-    case 'jsonl':
-      return openJsonl(source.bytes)
     case 'arrow':
     case 'arrow-stream':
       return openArrow(source)
@@ -372,8 +371,10 @@ async function openReader(source: OpenSource, { format }: ImportWishes): Promise
     case 'bvecs':
     case 'ivecs':
       return openVecs(source, format)
+    case 'parquet':
+      return openParquet(source)
     default:
-      throw notYet('format', format)
+      return openJsonl(source.bytes)
   }
 }
 

@@ -154,6 +154,7 @@ function textIn(value: unknown): string {
 export class TableRows {
   readonly layout: TableLayout
   readonly #rowsMax: number
+  readonly #bytesMax: number
   keys: (string | bigint)[] = []
   /** By vector column. */
   vectors: (Float32Array | null)[][] = []
@@ -162,10 +163,15 @@ export class TableRows {
   extra: (string | null)[] = []
   #bytes = 0
 
-  constructor(layout: TableLayout, chunkRows: number | undefined) {
+  constructor(
+    layout: TableLayout,
+    chunkRows: number | undefined,
+    bytesMax: number = chunkBytesMax,
+  ) {
+    this.#bytesMax = bytesMax
     this.layout = layout
     const rowBytes = layout.vectors.reduce((bytes, { dim }) => bytes + 4 * dim, 1)
-    const most = Math.max(1, Math.floor(chunkBytesMax / rowBytes))
+    const most = Math.max(1, Math.floor(bytesMax / rowBytes))
     this.#rowsMax = Math.min(chunkRows ?? chunkRowsDefault, most, limits.batchRowsMax)
     this.clear()
   }
@@ -175,7 +181,7 @@ export class TableRows {
   }
 
   get isFull(): boolean {
-    return this.rows >= this.#rowsMax || this.#bytes >= chunkBytesMax
+    return this.rows >= this.#rowsMax || this.#bytes >= this.#bytesMax
   }
 
   clear(): void {

@@ -14,6 +14,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { cargo, tap } from './counts.mjs'
 import { onPath, root } from './process.mjs'
+import { hasPython } from './python.mjs'
 
 const node = (file, ...args) => [process.execPath, file, ...args]
 const cargoTest = (...args) => ['cargo', 'test', '--locked', '--no-fail-fast', ...args]
@@ -88,6 +89,20 @@ export const suites = [
     about: 'the types that a schema gives its collection',
     command: node('scripts/type-tests.mjs'),
     counts: tap,
+  },
+  {
+    name: 'python',
+    about: 'exports read by pyarrow, DuckDB and NumPy, and their files imported',
+    command: node('scripts/python-readers.mjs'),
+    counts: tap,
+    needs: [
+      program(process.platform === 'win32' ? 'python' : 'python3', debian('python3')),
+      {
+        name: 'a Python with numpy, pyarrow and duckdb',
+        how: 'it is made from PyPI by python3 -m venv and pip',
+        there: hasPython,
+      },
+    ],
   },
   {
     name: 'neon',

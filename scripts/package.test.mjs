@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import {
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -88,5 +89,46 @@ test('a linked checkout loads by import and by require, as one module', (t) => {
   assert.equal(
     execFileSync(process.execPath, ['app.cjs'], { cwd: app, encoding: 'utf8' }),
     `${version} ${version} true\n`,
+  )
+})
+
+test('cairndb/io loads and compiles where none of its optional packages is installed', (t) => {
+  const app = mkdtempSync(join(tmpdir(), 'cairn-app-'))
+  t.after(() => rmSync(app, { recursive: true }))
+  const own = join(app, 'node_modules/cairndb')
+  mkdirSync(own, { recursive: true })
+  mkdirSync(join(app, 'node_modules/@types'))
+  // Copied and not linked: from here, no package of the checkout is found.
+  for (const name of ['package.json', 'io', 'dist']) {
+    cpSync(join(root, name), join(own, name), {
+      recursive: true,
+      filter: (path) => !path.includes('__test__'),
+    })
+  }
+  for (const name of ['@types/node', 'undici-types']) {
+    symlinkSync(join(root, 'node_modules', name), join(app, 'node_modules', name), 'junction')
+  }
+  const code = `import { open } from 'cairndb'
+    import { exportTo, importFrom, type ExportResult } from 'cairndb/io'
+    const db = await open(':memory:')
+    const docs = await db.collection('docs', { vectors: { dim: 1, metric: 'l2' } })
+    const result: ExportResult = await exportTo(docs, 'docs.jsonl')
+    console.log(result.rows, (await importFrom(docs, 'docs.jsonl')).rows)
+    for (const name of ['docs.arrow', 'docs.parquet']) {
+      await exportTo(docs, name).catch((error) => console.log(error.code, error.details.package))
+    }
+    await db.close()`
+  writeFileSync(join(app, 'app.mts'), code)
+  writeFileSync(join(app, 'package.json'), '{}')
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const flags =
+    '--strict --target es2022 --module nodenext --lib es2023,esnext.disposable --types node'
+  execFileSync(process.execPath, [tsc, ...flags.split(' '), 'app.mts'], {
+    cwd: app,
+    encoding: 'utf8',
+  })
+  assert.equal(
+    execFileSync(process.execPath, ['app.mjs'], { cwd: app, encoding: 'utf8' }),
+    '0 0\nERR_UNSUPPORTED_FORMAT apache-arrow\nERR_UNSUPPORTED_FORMAT hyparquet-writer\n',
   )
 })

@@ -87,7 +87,7 @@ try {
     'numpy_npy',
     'numpy_fvecs',
   ]) {
-    await check(`${reader.replace('_', ' reads ')}`, () => run(reader))
+    await check(reader.replace('_', ' reads '), () => run(reader))
   }
   await check('pyarrow and NumPy write', () => run('write'))
   for (const file of [

@@ -4,10 +4,11 @@ import { gzipSync } from 'node:zlib'
 import { parquetReadObjects } from 'hyparquet'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import test from 'ava'
+import type { ErrorCode } from '#ts/index.js'
 import { exportTo, importFrom } from '#ts/io/index.js'
 import { fails } from '../helpers/expect.js'
 import { openFor, temporaryDirectory } from '../helpers/home.js'
-import { randomMatrix } from '../helpers/random.js'
+import { randomMatrix, seeded } from '../helpers/random.js'
 import { fullCollection, recordsOf, same } from './world.js'
 
 const plain = { vectors: { dim: 2, metric: 'l2' } } as const
@@ -115,6 +116,34 @@ test('sources that are no Parquet, cut, or of a kind that is not read are refuse
   const zipped = () => exportTo(docs, `${path}.gz`)
   await fails(t, zipped, 'ERR_INVALID_ARGUMENT', { path: 'target' })
   t.is(await copy.count(), 0)
+})
+
+test('whatever bits are flipped, an import ends with rows or with an error of ours', async (t) => {
+  const db = await openFor(t)
+  const docs = await db.collection('docs', { ...plain, fields: { x: 'text', n: 'int[]' } })
+  await docs.upsert(
+    ['a', 'b', 'c'].map((key, n) => ({ key, vector: [1, n], fields: { x: 'text', n: [n, 1] } })),
+  )
+  const path = join(temporaryDirectory(t), 'x.parquet')
+  await exportTo(docs, path)
+  const whole = readFileSync(path)
+  const next = seeded(13)
+  const codes = new Set<ErrorCode>()
+  const copy = await db.collection('copy', { ...plain, fields: { x: 'text', n: 'int[]' } })
+  for (let round = 0; round < 1500; round += 1) {
+    const bytes = Buffer.from(whole)
+    for (let flips = 0; flips < 1 + (round % 3); flips += 1) {
+      bytes[Math.floor(next() * bytes.length)] = Math.floor(next() * 256)
+    }
+    writeFileSync(path, bytes)
+    try {
+      await importFrom(copy, path)
+    } catch (error) {
+      codes.add((error as { code: ErrorCode }).code)
+      t.regex((error as { code: string }).code ?? String(error), /^ERR_(?!INTERNAL)/)
+    }
+  }
+  t.true(codes.has('ERR_CORRUPT'))
 })
 
 test('an import of many row groups goes on where it ended', async (t) => {

@@ -7,6 +7,13 @@ import { CairnError } from '../errors.js'
 import type { BaseType } from '../schema.js'
 import type { TableWishes } from './arrow.js'
 import { damaged, peer, unsupported } from './faults.js'
+import {
+  checkChunk,
+  checkPages,
+  chunkRange,
+  pageBytesMax,
+  type ReadHeader,
+} from './parquet-pages.js'
 import type { RawRow, RowBlock, RowReader } from './rows.js'
 import type { Sink } from './sink.js'
 import { readAt, type OpenSource } from './source.js'
@@ -170,13 +177,13 @@ const magic = Buffer.from('PAR1')
 /** Bytes of the metadata of a file. */
 const footerBytesMax: number = 64 * 1024 * 1024
 
-/** Bytes of a row group, and of one page, before compression. */
+/** Bytes of a row group before compression. */
 const rowGroupBytesMax: number = 1024 * 1024 * 1024
-const pageBytesMax: number = 256 * 1024 * 1024
 
 /** Reads row groups. Their places are at the end, so the source must be a file. */
 export async function openParquet({ path, size, isGzip, bytes }: OpenSource): Promise<RowReader> {
   const lib = await peer('hyparquet', () => import('hyparquet'))
+  const { parquetHeader } = await import('hyparquet/src/column.js')
   if (path === undefined || size === undefined) {
     throw unsupported('Parquet is read from its end: it needs a path')
   }
@@ -193,9 +200,13 @@ export async function openParquet({ path, size, isGzip, bytes }: OpenSource): Pr
     },
   }
   const metadata = await decoded(path, () => lib.parquetMetadataAsync(file, { geoparquet: false }))
-  const groups = await decoded(path, async () =>
-    metadata.row_groups.map((group) => checkGroup(group)),
-  )
+  await decoded(path, async () => {
+    const leaves = leavesOf(lib.parquetSchema(metadata))
+    for (const group of metadata.row_groups) {
+      checkGroup(group)
+      checkPaths(group, leaves)
+    }
+  })
   const columns = await decoded(path, async () =>
     lib.parquetSchema(metadata).children.map(({ element }) => element.name),
   )
@@ -205,10 +216,12 @@ export async function openParquet({ path, size, isGzip, bytes }: OpenSource): Pr
     schema: own?.schema,
     async *blocks(from) {
       let first = 0
-      for (const rows of groups) {
+      for (const group of metadata.row_groups) {
+        const rows = Number(group.num_rows)
         const rowStart = first
         first += rows
         if (rows === 0 || first <= from) continue
+        await decoded(path, () => checkColumns(path, size, group, parquetHeader))
         const table = await decoded(path, () =>
           readGroup(lib, { file, metadata, columns, rowStart, rowEnd: first }),
         )
@@ -331,12 +344,41 @@ async function checkEnds(path: string, size: number): Promise<void> {
   throw damaged('this is no Parquet file, or it is cut short', { file: path, offset: size })
 }
 
-/** The rows of a group, if it can be read. */
-function checkGroup({ num_rows: rows, columns }: Reader.RowGroup): number {
+/** The columns without children, in the order of the schema. */
+function leavesOf(tree: Reader.SchemaTree): Reader.SchemaTree[] {
+  return tree.children.length === 0 ? [tree] : tree.children.flatMap(leavesOf)
+}
+
+/**
+ * Refuses a group whose columns are not those of the schema: the library would begin to read one that nobody waits
+ * for, and what it stumbles over there would end the process.
+ */
+function checkPaths({ columns }: Reader.RowGroup, leaves: readonly Reader.SchemaTree[]): void {
+  const isSame =
+    columns.length === leaves.length &&
+    new Set(leaves.map(({ path }) => JSON.stringify(path))).size === leaves.length &&
+    leaves.every(({ path, element }, at) => {
+      const chunk = columns[at]?.meta_data
+      const own = chunk?.path_in_schema
+      return (
+        element.type !== undefined &&
+        chunk?.type === element.type &&
+        own?.length === path.length &&
+        path.every((name, depth) => own[depth] === name)
+      )
+    })
+  if (!isSame) throw damaged('the columns of a row group are not those of the schema')
+}
+
+/** Refuses a group that cannot be read. */
+function checkGroup({ num_rows: rows, columns }: Reader.RowGroup): void {
   let bytes = 0n
   for (const { meta_data: chunk } of columns) {
     if (chunk === undefined) throw unsupported('columns in other files')
     bytes += chunk.total_uncompressed_size
+    checkChunk(chunk)
+    // A column that is not a list has a value a row.
+    if (chunk.num_values < rows) throw damaged('a column has fewer values than rows', { got: rows })
     const codecs = ['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'BROTLI']
     if ('zstdDecompressSync' in zlib) codecs.push('ZSTD')
     if (!codecs.includes(chunk.codec)) {
@@ -353,7 +395,19 @@ function checkGroup({ num_rows: rows, columns }: Reader.RowGroup): number {
   // Repeated values take next to nothing, but a key is another one in each row.
   if (rows < 0n || rows > bytes)
     throw damaged('a row group has more rows than bytes', { got: rows })
-  return Number(rows)
+}
+
+async function checkColumns(
+  path: string,
+  size: number,
+  { columns }: Reader.RowGroup,
+  readHeader: ReadHeader,
+): Promise<void> {
+  for (const { meta_data: chunk } of columns) {
+    if (chunk === undefined) continue
+    const { start, length } = chunkRange(chunk, size)
+    checkPages(await readAt(path, start, length), chunk, readHeader)
+  }
 }
 
 /** Runs a part of the library that reads foreign bytes: whatever it stumbles over, they are damaged. */

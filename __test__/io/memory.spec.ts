@@ -10,7 +10,7 @@ const dim = 32
 /** MiB. As objects, the records of one of these files take several times that. */
 const growthMax = 160
 
-for (const file of ['docs.jsonl', 'docs.arrow']) {
+for (const file of ['docs.jsonl', 'docs.arrow', 'docs.parquet']) {
   test.serial(`${rows} records go through ${file} and back in bounded memory`, async (t) => {
     t.timeout(180_000)
     const directory = temporaryDirectory(t)

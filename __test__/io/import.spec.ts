@@ -237,10 +237,15 @@ test('progress is told, and a signal ends an import, also of a silent source', a
   }
   const controller = new AbortController()
   const { signal } = controller
-  setTimeout(() => controller.abort(), 50)
+  // It keeps the process alive, which a silent source does not.
+  const timer = setInterval(() => undefined, 1000)
+  t.teardown(() => clearInterval(timer))
+  const onProgress = ({ rows: done }: { rows: number }): void => {
+    if (done === 2000) setTimeout(() => controller.abort(), 10)
+  }
   const aborted = await fails(
     t,
-    () => importFrom(docs, silent(), { format: 'jsonl', signal }),
+    () => importFrom(docs, silent(), { format: 'jsonl', signal, onProgress }),
     'ERR_ABORTED',
   )
   const token = aborted?.details['resumeToken'] as string

@@ -144,6 +144,8 @@ class Import {
   #head: SourceHead | null = null
   #chunk: Chunk = { rows: [], places: [], bytes: 0 }
   #failure: { readonly error: unknown } | undefined
+  /** Whether a chunk was not written: none behind it counts. */
+  #isBroken = false
   #written = 0
   #skipped = 0
   /** Rows of the source that are done with, all those before them, too. */
@@ -264,9 +266,12 @@ class Import {
     try {
       const rows = await writing
       await before
-      await this.#count(rows, end)
+      if (!this.#isBroken) await this.#count(rows, end)
     } catch (error) {
       this.#fail(error)
+      // What was sent before this may still be written, and then it counts.
+      await before
+      this.#isBroken = true
     }
   }
 
@@ -281,7 +286,6 @@ class Import {
   }
 
   async #count(rows: number, end: number): Promise<void> {
-    if (this.#failure !== undefined) return
     this.#written += rows
     this.#done = end
     await this.#save(false)

@@ -141,6 +141,7 @@ const changes: readonly (readonly [string, (db: Database, docs: Docs) => unknown
   ['collection of a new name', (db) => db.collection('new', schema)],
   ['dropCollection', (db) => db.dropCollection('docs')],
   ['renameCollection', (db) => db.renameCollection('docs', 'others')],
+  ['rotateKey', (db) => db.rotateKey({ key: new Uint8Array(32) })],
   ['commit of the database', (db) => db.commit()],
   ['compact of the database', (db) => db.compact()],
   ['add', (_, docs) => docs.add(row(9))],

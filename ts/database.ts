@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
+import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
 import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
 import { commitsAtRest, tidiesAtRest } from './at-rest.js'
 import { Lifetime } from './internal/lifetime.js'
@@ -112,6 +113,16 @@ export interface Database extends AsyncDisposable {
   off(event: 'version', listener: VersionListener): this
 
   /**
+   * Has the database open with another key from now on. No file is rewritten: what encrypts them is
+   * encrypted with the new key, and files to come get a new one. The old key opens the database until this
+   * resolves. After `ERR_IO` either key may be the one that opens it.
+   *
+   * @throws {CairnError} `ERR_INVALID_ARGUMENT` for a database that is not encrypted; `ERR_NO_SPACE`,
+   * `ERR_IO`.
+   */
+  rotateKey(encryption: Encryption): Promise<void>
+
+  /**
    * Lets calls that run end, then closes the directory for others to open. Again is harmless.
    * `await using` does it by itself.
    */
@@ -137,8 +148,9 @@ const lockPollMs = 20
  * @param target - A directory, as a path or a `file:` URL; `':memory:'` for one that lives in
  * memory only.
  * @param options - See {@link OpenOptions}.
- * @throws {CairnError} `ERR_INVALID_ARGUMENT`; `ERR_LOCKED` with `pid`, `host` and `since` of
- * the writer that has it; `ERR_NOT_FOUND` when there is nothing to read; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT`, with `keyId` where an encrypted database needs another key;
+ * `ERR_LOCKED` with `pid`, `host` and `since` of the writer that has it; `ERR_NOT_FOUND` when there is
+ * nothing to read; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
  * `ERR_UNSUPPORTED_PLATFORM`.
  */
 export async function open(target: string | URL, options?: OpenOptions): Promise<Database> {
@@ -209,17 +221,36 @@ async function openNative(
   settings: ResolvedOptions,
   writes: Writes,
 ): Promise<BindingDatabase> {
-  const { lockTimeoutMs, refreshMs: _, onWarning: __, ...native } = settings
+  const { lockTimeoutMs, refreshMs: _, onWarning: __, encryption: keys, ...native } = settings
   const until = performance.now() + lockTimeoutMs
-  for (;;) {
-    try {
-      return unwrap(await binding.BindingDatabase.open(path, native, writes.settle))
-    } catch (error) {
-      const left = until - performance.now()
-      if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw named(error, path, native.walDir)
-      await delay(Math.min(left, lockPollMs))
+  try {
+    const encryption = keys && (await keyFor(binding, path, keys, native.threads))
+    for (;;) {
+      try {
+        const options = { ...native, encryption }
+        return unwrap(await binding.BindingDatabase.open(path, options, writes.settle))
+      } catch (error) {
+        const left = until - performance.now()
+        if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw error
+        await delay(Math.min(left, lockPollMs))
+      }
     }
+  } catch (error) {
+    throw named(toCairnError(error), path, native.walDir)
+  } finally {
+    keys?.forget()
   }
+}
+
+/** The key of the database at `path`, or the one that a new database gets. */
+async function keyFor(
+  binding: Binding,
+  path: string | null,
+  keys: KeySource,
+  threads: number,
+): Promise<NamedKey> {
+  const id = path === null ? null : unwrap(await binding.BindingDatabase.keyId(path, threads))
+  return id === null ? keys.current() : keys.stored(id)
 }
 
 /** An error that names no file gets the directories that were to be opened. */
@@ -335,6 +366,20 @@ class EmbeddedDatabase implements Database {
   off(event: 'version', listener: VersionListener): this {
     this.#events.remove(listenerOf(event, listener))
     return this
+  }
+
+  async rotateKey(encryption: Encryption): Promise<void> {
+    let keys: KeySource
+    try {
+      keys = keySource(encryption, 'encryption')
+    } catch (error) {
+      throw toCairnError(error)
+    }
+    try {
+      await this.#run(async () => unwrap(await this.#native.rotateKey(await keys.current())))
+    } finally {
+      keys.forget()
+    }
   }
 
   close(): Promise<void> {

@@ -8,6 +8,7 @@ export { version } from './version.js'
 export type { Collection } from './collection.js'
 export type { CollectionInfo, Database } from './database.js'
 export type { DocumentFields, DocumentMetadata, DocumentMetadataInput } from './document.js'
+export type { Encryption, EncryptionKey, KeyProvider } from './encryption.js'
 export type { ErrorCode, ErrorDetails } from './errors.js'
 export type {
   Fields,

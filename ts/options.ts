@@ -3,6 +3,7 @@ import { availableParallelism, hostname, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import process from 'node:process'
 import { callback, notYet, numberWithin, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
+import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { isWellFormed } from './internal/text.js'
 import type { Durability } from './types.js'
 
@@ -73,8 +74,11 @@ export interface OpenOptions {
   readonly retainVersions?: number | undefined
   /** Not adjustable in this version: 0. */
   readonly retainMs?: number | undefined
-  /** Not available in this version. */
-  readonly encryption?: undefined
+  /**
+   * Encrypts a new database, and opens one that is encrypted: its files, logs and temporary files cannot be
+   * read without the key. Lose the key and the data is lost. Default none; a database in clear stays so.
+   */
+  readonly encryption?: Encryption | undefined
   /**
    * With `mode: 'ro'`: every so many milliseconds the newest version is looked for. Integer 0-2 147 483 647, default
    * 1000; 0: only by `refresh()`. Smaller: fresher, at the cost of a few system calls a collection.
@@ -109,6 +113,7 @@ export interface ResolvedOptions {
   readonly threads: number
   readonly host: string
   readonly pid: number
+  readonly encryption: KeySource | undefined
   readonly onWarning: (warning: CairnWarning) => void
 }
 
@@ -119,7 +124,6 @@ const later = {
   blockCacheBytes: 256 * MiB,
   retainVersions: 1,
   retainMs: 0,
-  encryption: undefined,
 } as const
 
 const names = new Set([
@@ -135,6 +139,7 @@ const names = new Set([
   'compactionRateMax',
   'idempotencyWindowMs',
   'threads',
+  'encryption',
   'onWarning',
   ...Object.keys(later),
 ])
@@ -181,6 +186,8 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
         : wholeNumber(given.threads, 'threads', 1, 1024),
     host: hostname(),
     pid: process.pid,
+    encryption:
+      given.encryption === undefined ? undefined : keySource(given.encryption, 'encryption'),
     onWarning: callback(given.onWarning, 'onWarning') ?? emitWarning,
   })
 }

@@ -1,4 +1,5 @@
 // The addon as this package needs it; crates/napi provides it, tests may stand in for it.
+import type { NamedKey } from '../encryption.js'
 import type { ErrorCode } from '../errors.js'
 import type { SchemaShape } from '../schema.js'
 
@@ -180,6 +181,7 @@ export interface BindingOptions {
   readonly threads: number
   readonly host: string
   readonly pid: number
+  readonly encryption?: NamedKey | undefined
 }
 
 /** A database. */
@@ -194,6 +196,7 @@ export interface BindingDatabase {
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
   stats(): Promise<Answer<BindingDatabaseStats>>
   refresh(): Promise<Answer<bigint>>
+  rotateKey(key: NamedKey): Promise<Answer<undefined>>
   close(): Promise<Answer<undefined>>
 }
 
@@ -213,6 +216,8 @@ export interface Binding {
       options: BindingOptions,
       onWrites: OnWrites,
     ): Promise<Answer<BindingDatabase>>
+    /** Id of the key that the database at `path` was encrypted with; null when it was not. */
+    keyId(path: string, threads: number): Promise<Answer<string | null>>
   }
   readonly BindingTicket: new () => BindingTicket
   simdLevel(): string

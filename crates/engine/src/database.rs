@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use cairn_env::{EntryKind, Env};
-use cairn_storage::{DirectoryLock, Holder, StorageError};
+use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError};
 
 use crate::catalog::{self, Catalog, CatalogEntry};
 use crate::collection::{self, Collection, CollectionStats, Opening};
+use crate::encryption::{self, KeyProvider};
 use crate::error::{Code, Error, Result, closed, read_only};
 use crate::limits::COLLECTIONS_MAX;
 use crate::manifest;
@@ -32,6 +33,8 @@ pub struct Database {
     /// `state`.
     pub(crate) follows: Mutex<bool>,
     state: Mutex<State>,
+    /// Of an encrypted database; the environment seals with them.
+    keys: Option<Arc<DataKeys>>,
 }
 
 pub(crate) struct State {
@@ -91,9 +94,10 @@ impl Database {
     ///
     /// # Errors
     /// `ERR_LOCKED` naming the holder, `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`,
-    /// `ERR_NO_SPACE`; `ERR_INVALID_ARGUMENT` when `dir` is no directory or the log directory is
-    /// another than the recorded one.
-    pub fn open(env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
+    /// `ERR_NO_SPACE`; `ERR_INVALID_ARGUMENT` when `dir` is no directory, the log directory is
+    /// another than the recorded one, or the key does not fit: a wrong one, none for an encrypted
+    /// database, or one for a database that is not.
+    pub fn open(mut env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
         make_dirs(&env, dir)?;
         let me = Holder {
             pid: options.pid,
@@ -101,10 +105,12 @@ impl Database {
             since_unix_ms: env.clock.unix_ms(),
         };
         let lock = DirectoryLock::acquire(&env, dir, options.lock_timeout, me.clone())?;
+        let mut keys = encryption::unlock_to_write(&mut env, dir, &options)?;
         collection::make_dir(&*env.disk, &dir.join(catalog::DIR))?;
         collection::make_dir(&*env.disk, &dir.join(COLLECTIONS))?;
         let catalog = match catalog::read(&env, dir)? {
             Some(catalog) => {
+                encryption::check(dir, &options, keys.as_ref())?;
                 catalog::settle(&env, dir, &catalog)?;
                 check_wal_dir(&catalog, &options)?;
                 catalog
@@ -128,6 +134,7 @@ impl Database {
                 }
                 collection::sync_dir(&*env.disk, dir)?;
                 sync_names_above(&env, dir)?;
+                encryption::begin(&mut env, dir, &options, &mut keys)?;
                 catalog::publish(&env, dir, &first)?;
                 first
             }
@@ -143,7 +150,7 @@ impl Database {
             None => None,
         };
         let role = Role::Writer(lock, logs_lock);
-        let database = Self::with(env, dir, options, role, catalog);
+        let database = Self::with(env, dir, options, role, catalog, keys);
         database.open_all()?;
         Ok(Arc::new(database))
     }
@@ -155,6 +162,7 @@ impl Database {
         options: Options,
         role: Role,
         catalog: Catalog,
+        keys: Option<Arc<DataKeys>>,
     ) -> Self {
         Self {
             env,
@@ -169,7 +177,24 @@ impl Database {
                 open: BTreeMap::new(),
                 poisoned: false,
             }),
+            keys,
         }
+    }
+
+    /// Wraps the data keys with the current key of `provider`, which opens the database from now
+    /// on, and seals new files with a new data key. Files that are there stay as they are, under
+    /// their data keys, until a merge replaces them.
+    ///
+    /// A crash leaves a database that opens with the old key or with the new one, whole.
+    ///
+    /// # Errors
+    /// `ERR_INVALID_ARGUMENT` when the database is not encrypted; `ERR_LIMIT_EXCEEDED` for an id
+    /// that is empty or too long; `ERR_NO_SPACE`: nothing has changed. After `ERR_IO` either key
+    /// may be the one that opens, and the next rotation needs a reopen.
+    pub fn rotate_key(&self, provider: &Arc<dyn KeyProvider>) -> Result<()> {
+        // Held to the end: the directory must not be freed meanwhile.
+        let _state = self.writable()?;
+        encryption::rotate(self.keys.as_ref(), provider)
     }
 
     /// Creates a collection.

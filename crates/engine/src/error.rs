@@ -243,6 +243,14 @@ impl From<StorageError> for Error {
                     .text("host", holder.host.clone())
                     .number("since", holder.since_unix_ms)
             }
+            StorageError::KeyRefused { key_id, what, .. } => {
+                let out = Self::new(Code::InvalidArgument, *what);
+                if key_id.is_empty() {
+                    out
+                } else {
+                    out.text("keyId", key_id.clone())
+                }
+            }
             StorageError::Limit { what } => {
                 Self::new(Code::LimitExceeded, "a limit of the format is exceeded")
                     .text("what", what.clone())

@@ -51,6 +51,7 @@ mod catalog;
 mod collection;
 mod database;
 mod effort;
+pub mod encryption;
 mod error;
 mod frame;
 #[cfg(fuzzing)]

@@ -2,7 +2,10 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use cairn_storage::KeyProvider;
 
 /// When a write is acknowledged, and so what it survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,9 @@ pub struct Options {
     pub memory_budget: usize,
     /// A memtable of this many bytes is flushed. Writers are slowed, never refused, above it.
     pub memtable_bytes: usize,
+    /// Holds the key of an encrypted database. A new one is encrypted when this is given; one that
+    /// is there needs it, or must not have it.
+    pub encryption: Option<Arc<dyn KeyProvider>>,
     /// Where write-ahead logs go; beside the data when `None`. Recorded with the database.
     pub wal_dir: Option<PathBuf>,
     /// Bytes of log per collection at which a flush has long begun.
@@ -74,6 +80,7 @@ impl Default for Options {
             lock_timeout: Duration::ZERO,
             memory_budget: 1024 * 1024 * 1024, // 1 GiB; the public layer asks the machine
             memtable_bytes: 64 * 1024 * 1024,
+            encryption: None,
             wal_dir: None,
             wal_bytes_max: 512 * 1024 * 1024,
             compaction: Compaction::SizeTiered,

@@ -11,6 +11,7 @@ use cairn_storage::{StorageError, read_current};
 use crate::catalog::{self, Catalog};
 use crate::collection::Collection;
 use crate::database::{Database, Role};
+use crate::encryption;
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 
@@ -24,7 +25,8 @@ impl Database {
     ///
     /// # Errors
     /// `ERR_NOT_FOUND` when no database is there, else as [`Database::open`].
-    pub fn open_read_only(env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
+    pub fn open_read_only(mut env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
+        let keys = encryption::unlock(&mut env, dir, &options)?;
         let catalogs = dir.join(catalog::DIR);
         let there = env.disk.entry(&catalogs);
         let current = match there.map_err(StorageError::io("entry", &catalogs))? {
@@ -35,7 +37,9 @@ impl Database {
             return Err(Error::new(Code::NotFound, "no database is there")
                 .text("path", dir.display().to_string()));
         }
-        let database = Self::with(env, dir, options, Role::Reader, Catalog::default());
+        encryption::check(dir, &options, keys.as_ref())?;
+        let role = Role::Reader;
+        let database = Self::with(env, dir, options, role, Catalog::default(), keys);
         *database.follows.lock() = true;
         // A collection that is damaged is reported when it is asked for.
         let _each_keeps_its_error = database.catch_up()?;

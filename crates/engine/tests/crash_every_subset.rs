@@ -236,3 +236,9 @@ fn every_subset_of_what_was_not_synced_leaves_what_was_promised() {
         show(&counts.images)
     );
 }
+
+#[test]
+fn encrypted_databases_keep_the_same_promises() {
+    let tests = ["every_subset_of_what_was_not_synced_leaves_what_was_promised"];
+    crash::sealed::run_again(&tests, &[("CAIRN_EVERY_SUBSET_STEPS", "1")]);
+}

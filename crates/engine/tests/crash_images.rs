@@ -33,6 +33,12 @@ const IMAGES: u64 = if cfg!(feature = "failpoints") {
 } else {
     2_000
 };
+/// And so many of encrypted databases.
+const IMAGES_ENCRYPTED: &str = if cfg!(feature = "failpoints") {
+    "15000"
+} else {
+    "1000"
+};
 /// Things a workload does.
 const STEPS: usize = 40;
 /// Crashes one after another.
@@ -277,6 +283,15 @@ fn killed_then_power_lost(seed: u64, last: usize, rng: &mut Rng) -> u64 {
         );
     }
     6
+}
+
+#[test]
+fn encrypted_databases_keep_the_same_promises() {
+    let tests = [
+        "nothing_acknowledged_is_lost_wherever_power_is",
+        "a_killed_process_leaves_nothing_that_a_later_power_loss_could_take_back",
+    ];
+    crash::sealed::run_again(&tests, &[("CAIRN_CRASH_IMAGES", IMAGES_ENCRYPTED)]);
 }
 
 #[cfg(all(feature = "failpoints", feature = "planted-bugs"))]

@@ -85,3 +85,9 @@ fn check_moment(
     }
     count as u64
 }
+
+#[test]
+fn encrypted_databases_keep_the_same_promises() {
+    let tests = ["every_step_is_passed_and_survived"];
+    crash::sealed::run_again(&tests, &[]);
+}

@@ -68,6 +68,7 @@ fn open(dir: &Path, options: Options) -> Arc<Database> {
 fn small() -> Options {
     Options {
         wal_bytes_max: 24_000,
+        encryption: crash::sealed::provider(),
         ..Options::default()
     }
 }
@@ -489,4 +490,10 @@ fn a_long_log_is_replayed_within_a_second() {
     if cfg!(not(debug_assertions)) {
         assert!(at(100) <= Duration::from_secs(1), "{times:?}");
     }
+}
+
+#[test]
+fn encrypted_databases_keep_the_same_promises() {
+    let tests = ["killed_at_any_moment"];
+    crash::sealed::run_again(&tests, &[("CAIRN_KILLS", "10")]);
 }

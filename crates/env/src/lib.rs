@@ -14,6 +14,7 @@ mod memory_disk;
 mod os_disk;
 mod os_threads;
 mod planted;
+mod seal;
 mod threads;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use memory_disk::{MemoryDisk, names_of};
 pub use os_disk::OsDisk;
 pub use os_threads::OsThreads;
 pub use planted::{Bug, planted};
+pub use seal::{NONCE_BYTES, NoSeal, Nonce, SALT_BYTES, Salt, Seal, Sealing, TAG_BYTES, Tag};
 pub use threads::{InlineThreads, Lane, Task, Threads};
 
 /// Everything the engine may ask of the world outside it.
@@ -41,6 +43,8 @@ pub struct Env {
     pub threads: Arc<dyn Threads>,
     /// Named fail points; does nothing unless built with `failpoints`.
     pub faults: Faults,
+    /// Gives files their keys, where they are encrypted.
+    pub sealing: Option<Arc<dyn Sealing>>,
 }
 
 impl Env {
@@ -53,6 +57,7 @@ impl Env {
             entropy: Arc::new(OsEntropy::new()),
             threads: Arc::new(OsThreads::new(threads)),
             faults: Faults::from_environment(),
+            sealing: None,
         }
     }
 

@@ -34,11 +34,15 @@ pub enum Bug {
     ReaderShowsUnsynced,
     /// A reader beside the writer keeps the deletions of an older manifest.
     ReaderMixesVersions,
+    /// The same nonce seals everything in a file.
+    ReusesNonce,
+    /// Frames of the log are not encrypted.
+    WalInClear,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -54,6 +58,8 @@ impl Bug {
         Self::ForgetsIdempotencyKey,
         Self::ReaderShowsUnsynced,
         Self::ReaderMixesVersions,
+        Self::ReusesNonce,
+        Self::WalInClear,
     ];
 }
 

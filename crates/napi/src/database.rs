@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cairn_engine::{Collection, CollectionInfo, Database, Options, Result};
+use cairn_engine::encryption::{self, KEY_BYTES, Key, KeyProvider, NamedKey};
+use cairn_engine::{Code, Collection, CollectionInfo, Database, Error, Options, Result};
 use cairn_env::{Env, Lane, MemoryDisk};
-use napi::bindgen_prelude::{BigInt, Function, Object, ToNapiValue};
+use napi::bindgen_prelude::{BigInt, Function, Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
 
 use crate::collection::BindingCollection;
@@ -45,6 +46,28 @@ pub struct BindingOptions {
     pub host: String,
     /// Process id.
     pub pid: u32,
+    /// Key of an encrypted database.
+    pub encryption: Option<BindingKey>,
+}
+
+/// A key of an encrypted database. It is copied before a call returns.
+#[napi(object)]
+pub struct BindingKey {
+    /// What it is called.
+    pub id: String,
+    /// 32 bytes.
+    pub key: Uint8Array,
+}
+
+/// The key, copied out of JavaScript's memory.
+fn given_key(given: &BindingKey) -> Result<Arc<dyn KeyProvider>> {
+    let bytes: &[u8; KEY_BYTES] = given.key[..]
+        .try_into()
+        .map_err(|_| Error::new(Code::InvalidArgument, "a key has 32 bytes"))?;
+    Ok(Arc::new(NamedKey {
+        id: given.id.clone(),
+        key: Key::new(bytes),
+    }))
 }
 
 /// A collection as a listing shows it.
@@ -84,7 +107,7 @@ impl BindingDatabase {
     pub fn open<'env>(
         env: &'env napi::Env,
         path: Option<String>,
-        options: BindingOptions,
+        mut options: BindingOptions,
         on_writes: Function<'_, Answers, ()>,
     ) -> napi::Result<Object<'env>> {
         let writes = Writes::new(&on_writes)?;
@@ -97,8 +120,9 @@ impl BindingDatabase {
             }
         };
         let threads = Arc::clone(&world.threads);
+        let key = options.encryption.take().as_ref().map(given_key);
         let work = move || {
-            let inner = open(world.clone(), &dir, &options)?;
+            let inner = open(world.clone(), &dir, &options, key.transpose()?)?;
             Ok(Self {
                 inner: Owned::new(inner, &world.threads),
                 writes,
@@ -106,6 +130,30 @@ impl BindingDatabase {
             })
         };
         spawn(env, &threads, Lane::Blocking, work, |database| database)
+    }
+
+    /// Id of the key that the database at `path` was encrypted with; nothing when it was not.
+    #[napi]
+    pub fn key_id<'env>(
+        env: &'env napi::Env,
+        path: String,
+        threads: u32,
+    ) -> napi::Result<Object<'env>> {
+        let world = process_env(threads);
+        let threads = Arc::clone(&world.threads);
+        let work = move || encryption::key_id(&world, Path::new(&path));
+        spawn(env, &threads, Lane::Blocking, work, |id| id)
+    }
+
+    /// Has the database open with another key.
+    #[napi]
+    pub fn rotate_key<'env>(
+        &self,
+        env: &'env napi::Env,
+        key: BindingKey,
+    ) -> napi::Result<Object<'env>> {
+        let key = given_key(&key);
+        self.call(env, move |database| database.rotate_key(&key?), |()| ())
     }
 
     /// Makes a collection that must not exist.
@@ -259,7 +307,12 @@ impl BindingDatabase {
     }
 }
 
-fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database>> {
+fn open(
+    world: Env,
+    dir: &Path,
+    options: &BindingOptions,
+    key: Option<Arc<dyn KeyProvider>>,
+) -> Result<Arc<Database>> {
     let open = if options.read_only {
         Database::open_read_only
     } else {
@@ -273,6 +326,7 @@ fn open(world: Env, dir: &Path, options: &BindingOptions) -> Result<Arc<Database
             lock_timeout: Duration::ZERO, // the caller waits, off the pool
             memory_budget: to_size(options.memory_budget),
             memtable_bytes: to_size(options.memtable_bytes),
+            encryption: key,
             wal_dir: options.wal_dir.as_ref().map(PathBuf::from),
             wal_bytes_max: to_size(options.wal_bytes_max) as u64,
             compaction: compaction(&options.compaction)?,

@@ -19,11 +19,12 @@ use std::sync::Arc;
 use cairn_env::{Access, Bug, DiskFile, EntryKind, Env, KillPoint, planted};
 
 use crate::checksum::crc32c;
+use crate::crypt::{self, FLAG_SEALED};
 use crate::envelope;
 use crate::error::{Result, StorageError};
 use crate::fields::{get_u32, get_u64, put_u32, put_u64, read_exact, remove_if_there, sync_dir};
 
-const CURRENT: &str = "CURRENT";
+pub(crate) const CURRENT: &str = "CURRENT";
 const CURRENT_TMP: &str = "CURRENT.tmp";
 
 const CURRENT_MAGIC: [u8; 8] = *b"CAIRNCUR";
@@ -111,13 +112,19 @@ pub fn publish(
         env.faults.hit(point).map_err(failed)
     };
 
-    let prepared =
-        write_version(env, &path, &version_header(ext, version, body), body).and_then(|file| {
-            sync_dir(&*env.disk, &dir.join(sub))?;
-            hit(KillPoint::K19ManifestSynced)?;
-            write_current(env, &tmp, version)?;
-            Ok(file)
-        });
+    let sealed = crypt::seal_new(env, &path, &about(ext, version))?;
+    let flags = sealed.as_ref().map_or(0, |_| FLAG_SEALED);
+    let body = match &sealed {
+        Some(sealed) => &*crypt::seal_body(sealed, body),
+        None => body,
+    };
+    let header = version_header(ext, version, flags, body);
+    let prepared = write_version(env, &path, &header, body).and_then(|file| {
+        sync_dir(&*env.disk, &dir.join(sub))?;
+        hit(KillPoint::K19ManifestSynced)?;
+        write_current(env, &tmp, version)?;
+        Ok(file)
+    });
     let file = prepared.inspect_err(|_| {
         // Nothing names it yet. On a full disk it would only be in the way of the next attempt.
         let _ = remove_if_there(&*env.disk, &path);
@@ -167,7 +174,7 @@ pub fn load(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result
     };
     let mut header = [0; VERSION_HEADER_BYTES];
     read_exact(&*file, &path, 0, &mut header)?;
-    envelope::check(&path, 0, &header, VERSION_MAGIC, 0)?;
+    let flags = envelope::check(&path, 0, &header, VERSION_MAGIC, FLAG_SEALED)?;
     if get_u64(&header, 16) != version {
         return corrupt(16, "holds another version");
     }
@@ -185,7 +192,12 @@ pub fn load(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result
     if get_u32(&header, 32) != crc32c(&body) {
         return corrupt(VERSION_HEADER_BYTES as u64, "wrong body checksum");
     }
-    Ok(body)
+    let about = about(ext, version);
+    if flags & FLAG_SEALED == 0 {
+        crypt::open_seal(env, &path, None, &about)?;
+        return Ok(body);
+    }
+    crypt::open_body(env, &path, VERSION_HEADER_BYTES as u64, body, &about)
 }
 
 /// Versions that have a file, ascending. Names of any other form are passed over.
@@ -276,14 +288,23 @@ fn write_current(env: &Env, path: &Path, version: u64) -> Result<()> {
     file.sync_data().map_err(StorageError::io("sync", path))
 }
 
-fn version_header(ext: &str, version: u64, body: &[u8]) -> [u8; VERSION_HEADER_BYTES] {
+fn version_header(ext: &str, version: u64, flags: u16, body: &[u8]) -> [u8; VERSION_HEADER_BYTES] {
     let mut header = [0; VERSION_HEADER_BYTES];
     put_u64(&mut header, 16, version);
     put_u64(&mut header, 24, body.len() as u64);
     put_u32(&mut header, 32, crc32c(body));
     header[36..40].copy_from_slice(&tag(ext));
-    envelope::seal(&mut header, VERSION_MAGIC, 0);
+    envelope::seal(&mut header, VERSION_MAGIC, flags);
     header
+}
+
+/// What goes into the key of an encrypted version.
+fn about(ext: &str, version: u64) -> [u8; 20] {
+    let mut about = [0; 20];
+    about[..8].copy_from_slice(&VERSION_MAGIC);
+    put_u64(&mut about, 8, version);
+    about[16..].copy_from_slice(&tag(ext));
+    about
 }
 
 /// The file's extension as four bytes, so that a manifest renamed to a catalog is refused.
@@ -294,7 +315,7 @@ fn tag(ext: &str) -> [u8; 4] {
     tag
 }
 
-fn version_path(dir: &Path, sub: &str, ext: &str, version: u64) -> PathBuf {
+pub(crate) fn version_path(dir: &Path, sub: &str, ext: &str, version: u64) -> PathBuf {
     dir.join(sub).join(format!("{version:020}.{ext}"))
 }
 

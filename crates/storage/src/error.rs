@@ -78,6 +78,16 @@ pub enum StorageError {
         /// The file.
         file: PathBuf,
     },
+    /// The key that was given, or that none was, keeps the database closed. Nothing is damaged.
+    #[error("{what} path={} key_id={key_id}", path.display())]
+    KeyRefused {
+        /// The file or directory.
+        path: PathBuf,
+        /// Id of the key that is needed; empty where none is known.
+        key_id: String,
+        /// What is wrong with the key.
+        what: &'static str,
+    },
     /// The caller asked for something outside the format's limits; nothing was written.
     #[error("limit exceeded what={what}")]
     Limit {
@@ -126,6 +136,14 @@ impl StorageError {
         Self::Unsupported {
             file: file.to_path_buf(),
             what: what.into(),
+        }
+    }
+
+    pub(crate) fn key(path: &Path, key_id: &str, what: &'static str) -> Self {
+        Self::KeyRefused {
+            path: path.to_path_buf(),
+            key_id: key_id.to_owned(),
+            what,
         }
     }
 

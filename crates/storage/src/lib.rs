@@ -13,6 +13,9 @@
 //!   section and position.
 //! - **Old or new, never neither.** [`publish`] replaces one manifest by the next atomically.
 //!
+//! And a fifth, where a database has [`DataKeys`]: **nothing in clear.** Bodies are encrypted
+//! before they are written, and refused when they are not what was written in their place.
+//!
 //! `FORMAT.md` at the root of the repository describes every byte.
 //!
 //! Refused alternatives: memory-mapped reads (a truncated or failing file would kill the process
@@ -23,6 +26,7 @@
 #![deny(unsafe_code)]
 
 mod checksum;
+mod crypt;
 mod current;
 mod envelope;
 mod error;
@@ -32,6 +36,9 @@ mod segment;
 mod wal;
 
 pub use checksum::{Crc32c, Crc64, crc32c};
+pub use crypt::{
+    DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey, wrapping_key_id,
+};
 pub use current::{
     Leftover, leftovers, list_versions, load, publish, read_current, remove_leftovers,
     remove_version,

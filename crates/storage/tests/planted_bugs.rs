@@ -7,7 +7,7 @@ use std::path::Path;
 use cairn_env::{Bug, Disk, OsDisk};
 
 /// A planted bug, and a test file that must see it.
-const WATCHED: [(Bug, &str); 10] = [
+const WATCHED: [(Bug, &str); 12] = [
     (Bug::SkipWalSync, "wal_crash_images"),
     (Bug::SkipDirSync, "manifest_publish_atomic"),
     (Bug::RenameBeforeSync, "manifest_publish_atomic"),
@@ -18,6 +18,8 @@ const WATCHED: [(Bug, &str); 10] = [
     (Bug::SkipDamagedFrame, "wal_damaged_middle"),
     (Bug::IgnoreBlockChecksum, "segment_bit_flips"),
     (Bug::ReaderShowsUnsynced, "wal_follower"),
+    (Bug::ReusesNonce, "encrypted"),
+    (Bug::WalInClear, "encrypted"),
 ];
 
 /// Those of rules that the engine keeps.

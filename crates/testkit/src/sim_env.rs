@@ -35,5 +35,6 @@ pub fn sim_env_seeded(disk: &SimDisk, seed: u64) -> Env {
         entropy: Arc::new(SeededEntropy::new(seed)),
         threads: InlineThreads::shared(),
         faults: Default::default(),
+        sealing: None,
     }
 }

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use cairn_env::{Nonce, TAG_BYTES, Tag};
+
 use super::{BLOCK_BYTES, REQUIRED, SectionId, SegmentFile};
 use crate::checksum::Crc32c;
+use crate::crypt::{FLAG_SEALED, ORIGIN_BYTES, Origin, block_nonce};
 use crate::envelope;
 use crate::error::{Result, StorageError};
 use crate::fields::{get_u32, get_u64, put_u32, put_u64};
@@ -32,23 +35,46 @@ const _: () = assert!((HEADER_BYTES as u64).is_multiple_of(ALIGN));
 pub(crate) struct Header {
     pub identity: [u8; 16],
     pub collection: u64,
+    /// Of an encrypted file.
+    pub origin: Option<Origin>,
 }
+
+/// Where a header holds the origin of its file's key.
+const ORIGIN_AT: usize = 40;
+
+const _: () = assert!(ORIGIN_AT + ORIGIN_BYTES == HEADER_BYTES);
 
 impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[16..32].copy_from_slice(&self.identity);
         put_u64(&mut bytes, 32, self.collection);
-        envelope::seal(&mut bytes, HEADER_MAGIC, 0);
+        let flags = if let Some(origin) = &self.origin {
+            origin.put(&mut bytes, ORIGIN_AT);
+            FLAG_SEALED
+        } else {
+            0
+        };
+        envelope::seal(&mut bytes, HEADER_MAGIC, flags);
         bytes
     }
 
     pub(crate) fn decode(file: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<Self> {
-        envelope::check(file, 0, bytes, HEADER_MAGIC, 0)?;
+        let flags = envelope::check(file, 0, bytes, HEADER_MAGIC, FLAG_SEALED)?;
         Ok(Self {
             identity: bytes[16..32].try_into().expect("sixteen bytes"),
             collection: get_u64(bytes, 32),
+            origin: (flags & FLAG_SEALED != 0).then(|| Origin::get(bytes, ORIGIN_AT)),
         })
+    }
+
+    /// What goes into the key of an encrypted file.
+    pub(crate) fn about(&self) -> [u8; 32] {
+        let mut about = [0; 32];
+        about[..8].copy_from_slice(&HEADER_MAGIC);
+        about[8..24].copy_from_slice(&self.identity);
+        put_u64(&mut about, 24, self.collection);
+        about
     }
 }
 
@@ -110,6 +136,8 @@ pub(crate) struct Entry {
     pub bytes: u64,
     /// One per block.
     pub checksums: Vec<u32>,
+    /// One per block of an encrypted file.
+    pub tags: Vec<Tag>,
 }
 
 /// The footer's bytes.
@@ -130,15 +158,22 @@ pub(crate) fn encode_footer(entries: &[Entry]) -> Vec<u8> {
     }
     let checksums = entries.iter().flat_map(|entry| &entry.checksums);
     bytes.extend(checksums.flat_map(|checksum| checksum.to_le_bytes()));
+    bytes.extend(entries.iter().flat_map(|entry| &entry.tags).flatten());
     bytes
 }
 
-/// The sections of a footer whose checksum is right; `offset` is where it stands.
+/// The sections of a footer whose checksum is right; `offset` is where it stands. That of a file
+/// that is `sealed` has tags too; its own is cut off already.
 ///
 /// Nothing is believed for that: every count is held against the footer's length before
 /// anything is allocated, and sections must lie one behind the other, from the header to the
 /// footer, each once.
-pub(crate) fn decode_footer(file: &Path, offset: u64, footer: &[u8]) -> Result<Vec<Entry>> {
+pub(crate) fn decode_footer(
+    file: &Path,
+    offset: u64,
+    footer: &[u8],
+    sealed: bool,
+) -> Result<Vec<Entry>> {
     let corrupt = |at: usize, what: String| StorageError::corrupt(file, offset + at as u64, what);
     if footer.len() < FOOTER_START_BYTES {
         return Err(corrupt(0, "footer is too short".to_owned()));
@@ -184,9 +219,15 @@ pub(crate) fn decode_footer(file: &Path, offset: u64, footer: &[u8]) -> Result<V
             offset: start,
             bytes,
             checksums: own.chunks_exact(4).map(|sum| get_u32(sum, 0)).collect(),
+            tags: Vec::new(),
         });
     }
-    if next_offset != offset || !checksums.is_empty() {
+    let whole = if sealed {
+        decode_tags(checksums, &mut entries)
+    } else {
+        checksums.is_empty()
+    };
+    if next_offset != offset || !whole {
         let what = "sections do not fill the file up to the footer";
         return Err(corrupt(0, what.to_owned()));
     }
@@ -198,12 +239,40 @@ pub(crate) fn decode_footer(file: &Path, offset: u64, footer: &[u8]) -> Result<V
     Ok(entries)
 }
 
+/// Gives the blocks of all sections their tags; whether there are exactly as many.
+fn decode_tags(bytes: &[u8], entries: &mut [Entry]) -> bool {
+    let (mut tags, odd) = bytes.as_chunks::<TAG_BYTES>();
+    for entry in entries {
+        let Some((own, rest)) = tags.split_at_checked(entry.checksums.len()) else {
+            return false;
+        };
+        entry.tags = own.to_vec();
+        tags = rest;
+    }
+    tags.is_empty() && odd.is_empty()
+}
+
 /// The footer's checksum: it covers the header too, so that the two cannot come from two files.
 pub(crate) fn footer_crc(header: &[u8; HEADER_BYTES], footer: &[u8]) -> u32 {
     let mut crc = Crc32c::new();
     crc.update(header);
     crc.update(footer);
     crc.finish()
+}
+
+/// The nonce of block `index` of a section.
+pub(crate) fn nonce(id: SectionId, index: u64) -> Nonce {
+    let index = u32::try_from(index).expect("blocks are counted in u32");
+    block_nonce(id.kind, id.field, index)
+}
+
+/// The nonce of the footer's own tag. No block has it: their indices end one below.
+pub(crate) const FOOTER_NONCE: Nonce = [0xff; 12];
+
+/// What the footer's own tag proves: header and footer. Nobody can leave out a section, or the end
+/// of one, and make the checksum right again.
+pub(crate) fn footer_proves(header: &[u8; HEADER_BYTES], footer: &[u8]) -> Vec<u8> {
+    [header, footer].concat()
 }
 
 /// A checksum that has taken in the place of block `index`, but none of its bytes.

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::{Access, Bug, DiskFile, Env, planted};
+use cairn_env::{Access, Bug, DiskFile, Env, Seal, TAG_BYTES, planted};
 
 use super::format::{
-    Entry, HEADER_BYTES, Header, TRAILER_BYTES, Trailer, block_crc, decode_footer, flags_known,
-    footer_crc,
+    Entry, FOOTER_NONCE, HEADER_BYTES, Header, TRAILER_BYTES, Trailer, block_crc, decode_footer,
+    flags_known, footer_crc, footer_proves, nonce,
 };
 use super::{BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile};
+use crate::crypt::{FORGED, open_seal};
 use crate::error::{Result, StorageError};
 use crate::fields::read_exact;
 
@@ -35,6 +36,8 @@ pub struct SegmentReader {
     entries: Vec<Entry>,
     /// Those the caller understands.
     sections: Vec<Section>,
+    /// The key of an encrypted file.
+    seal: Option<Arc<dyn Seal>>,
 }
 
 impl SegmentReader {
@@ -75,7 +78,20 @@ impl SegmentReader {
         if footer_crc(&head, &footer) != trailer.footer_crc {
             return corrupt(offset, "wrong footer checksum");
         }
-        let entries = decode_footer(path, offset, &footer)?;
+        let sealed = open_seal(env, path, header.origin, &header.about())?;
+        let seal = sealed.map(|(_, seal)| seal);
+        if let Some(seal) = &seal {
+            let Some((_, tag)) = footer.split_last_chunk::<TAG_BYTES>() else {
+                return corrupt(offset, "footer is shorter than its tag");
+            };
+            let tag = *tag;
+            footer.truncate(footer.len() - TAG_BYTES);
+            let proves = footer_proves(&head, &footer);
+            if !seal.open(&FOOTER_NONCE, &proves, &mut [], &tag) {
+                return corrupt(offset, FORGED);
+            }
+        }
+        let entries = decode_footer(path, offset, &footer, seal.is_some())?;
         Ok(Self {
             sections: select(path, &entries, known)?,
             file,
@@ -83,6 +99,7 @@ impl SegmentReader {
             header,
             trailer,
             entries,
+            seal,
         })
     }
 
@@ -225,7 +242,7 @@ impl SegmentReader {
             };
             let done = if run > 0 {
                 self.pread(entry, at, &mut rest[..run])?;
-                for (block, index) in rest[..run].chunks(BLOCK_BYTES).zip(index..) {
+                for (block, index) in rest[..run].chunks_mut(BLOCK_BYTES).zip(index..) {
                     self.verify(entry, index, block)?;
                 }
                 run
@@ -264,14 +281,20 @@ impl SegmentReader {
         }
     }
 
-    fn verify(&self, entry: &Entry, index: u64, block: &[u8]) -> Result<()> {
+    /// Compares the checksum of block `index`; decrypts it in place.
+    fn verify(&self, entry: &Entry, index: u64, block: &mut [u8]) -> Result<()> {
         let mut crc = block_crc(&self.header.identity, entry.id, index);
         crc.update(block);
         let slot = usize::try_from(index).expect("blocks are counted in u32");
-        if crc.finish() == entry.checksums[slot] || planted(Bug::IgnoreBlockChecksum) {
-            Ok(())
-        } else {
-            Err(self.damage(entry, index * BLOCK_BYTES as u64, "wrong block checksum"))
+        let damage = |what| Err(self.damage(entry, index * BLOCK_BYTES as u64, what));
+        if crc.finish() != entry.checksums[slot] && !planted(Bug::IgnoreBlockChecksum) {
+            return damage("wrong block checksum");
+        }
+        match &self.seal {
+            Some(seal) if !seal.open(&nonce(entry.id, index), &[], block, &entry.tags[slot]) => {
+                damage(FORGED)
+            }
+            _ => Ok(()),
         }
     }
 

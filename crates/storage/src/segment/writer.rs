@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::{Bug, DiskFile, Env, KillPoint, planted};
+use cairn_env::{Bug, DiskFile, Env, KillPoint, Seal, planted};
 
 use super::format::{
-    ALIGN, Entry, Header, Trailer, block_crc, encode_footer, flags_known, footer_crc,
+    ALIGN, Entry, FOOTER_NONCE, Header, Trailer, block_crc, encode_footer, flags_known, footer_crc,
+    footer_proves, nonce,
 };
 use super::{BLOCK_BYTES, SectionId, SegmentFile};
 use crate::checksum::Crc32c;
+use crate::crypt::seal_new;
 use crate::error::{Result, StorageError};
 
 /// Bytes gathered before a write; larger pieces bypass the buffer.
@@ -51,6 +53,10 @@ pub struct SegmentWriter {
     written: u64,
     entries: Vec<Entry>,
     open: Option<OpenBlock>,
+    /// The key of an encrypted file.
+    seal: Option<Arc<dyn Seal>>,
+    /// What the open block of an encrypted file has so far.
+    plain: Vec<u8>,
 }
 
 /// The block of the open section that takes bytes.
@@ -76,19 +82,25 @@ impl SegmentWriter {
     /// # Errors
     /// [`StorageError::Io`], [`StorageError::NoSpace`].
     pub fn create(env: &Env, path: &Path, identity: [u8; 16], collection: u64) -> Result<Self> {
+        let mut header = Header {
+            identity,
+            collection,
+            origin: None,
+        };
+        let (origin, seal) = seal_new(env, path, &header.about())?.unzip();
+        header.origin = origin;
         let file = env.disk.create(path);
         let mut writer = Self {
             env: env.clone(),
             file: file.map_err(StorageError::io("create", path))?,
             path: path.to_path_buf(),
-            header: Header {
-                identity,
-                collection,
-            },
+            header,
             buffer: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
             entries: Vec::new(),
             open: None,
+            seal,
+            plain: Vec::new(),
         };
         writer.put(&writer.header.encode())?;
         writer.hit(KillPoint::K9SegmentCreated)?;
@@ -121,6 +133,7 @@ impl SegmentWriter {
             offset,
             bytes: 0,
             checksums: Vec::new(),
+            tags: Vec::new(),
         });
         Ok(())
     }
@@ -135,8 +148,12 @@ impl SegmentWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         // Summed and written while still in the processor's cache.
         for piece in bytes.chunks(BUFFER_BYTES) {
-            self.sum(piece);
-            self.put(piece)?;
+            if self.seal.is_some() {
+                self.seal_blocks(piece)?;
+            } else {
+                self.sum(piece);
+                self.put(piece)?;
+            }
         }
         Ok(())
     }
@@ -149,6 +166,9 @@ impl SegmentWriter {
     /// # Panics
     /// If no section is open.
     pub fn end(&mut self) -> Result<()> {
+        if !self.plain.is_empty() {
+            self.seal_block()?;
+        }
         let block = self.open.take().expect("a section is open");
         let entry = self.entries.last_mut().expect("a section is open");
         if block.bytes > 0 {
@@ -171,7 +191,11 @@ impl SegmentWriter {
     pub fn finish(mut self) -> Result<SegmentFile> {
         assert!(self.open.is_none(), "the last section was not ended");
         let footer_offset = self.align()?;
-        let footer = encode_footer(&self.entries);
+        let mut footer = encode_footer(&self.entries);
+        if let Some(seal) = &self.seal {
+            let proves = footer_proves(&self.header.encode(), &footer);
+            footer.extend(seal.seal(&FOOTER_NONCE, &proves, &mut []));
+        }
         let trailer = Trailer {
             footer_offset,
             footer_bytes: footer.len() as u64,
@@ -213,6 +237,41 @@ impl SegmentWriter {
             rest = after;
         }
         entry.bytes += bytes.len() as u64;
+    }
+
+    /// Gathers `bytes` into blocks, and puts those that are full.
+    fn seal_blocks(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(BLOCK_BYTES - self.plain.len()));
+            self.plain.extend_from_slice(piece);
+            rest = after;
+            if self.plain.len() == BLOCK_BYTES {
+                self.seal_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encrypts, sums and puts the block that was gathered.
+    fn seal_block(&mut self) -> Result<()> {
+        let mut block = std::mem::take(&mut self.plain);
+        let seal = self.seal.as_ref().expect("an encrypted file");
+        let entry = self.entries.last_mut().expect("a section is open");
+        let index = entry.checksums.len() as u64;
+        if u32::try_from(index + 1).is_err() {
+            return Err(StorageError::limit("section has too many blocks"));
+        }
+        let tag = seal.seal(&nonce(entry.id, index), &[], &mut block);
+        let mut crc = block_crc(&self.header.identity, entry.id, index);
+        crc.update(&block);
+        entry.tags.push(tag);
+        entry.checksums.push(crc.finish());
+        entry.bytes += block.len() as u64;
+        let put = self.put(&block);
+        block.clear();
+        self.plain = block;
+        put
     }
 
     /// Fills up with zeros to the next place a section may start.

@@ -25,15 +25,14 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::{Access, Bug, DiskFile, Env, planted};
+use cairn_env::{Access, Bug, DiskFile, Env, Seal, planted};
 
 use super::Frame;
-use super::format::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, file_path};
+use super::format::{FRAME_HEADER_BYTES, FileHeader, FrameHeader, file_path};
 use super::reader::{Found, LogReader};
 use super::recovery::OnFrame;
 use crate::current::parse_numbered;
 use crate::error::{Result, StorageError};
-use crate::fields::read_exact;
 
 /// A file may be recycled between its opening and the reading of its header.
 const OPEN_TRIES: usize = 3;
@@ -64,6 +63,8 @@ struct Place {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     header: FileHeader,
+    /// The key of an encrypted file.
+    seal: Option<Arc<dyn Seal>>,
     /// Offset behind the last whole frame.
     end: u64,
     /// Its lsn.
@@ -88,7 +89,7 @@ struct Rest {
 enum Next {
     /// Nowhere yet.
     Here,
-    File(Place),
+    File(Box<Place>),
     Gone,
 }
 
@@ -145,7 +146,7 @@ impl WalFollower {
                     if !place.deliver(&mut reader, &mut self.delivered, on_frame)? {
                         return Ok(Followed::Lost);
                     }
-                    place = next;
+                    place = *next;
                 }
                 Next::Here => {
                     self.search_rest(&mut place)?;
@@ -177,12 +178,12 @@ impl WalFollower {
         if next != first
             && let Some(next) = self.open(next)?
         {
-            return Ok(Next::File(next));
+            return Ok(Next::File(Box::new(next)));
         }
         Ok(match self.open(first)? {
             Some(same) if same.header.log_id == place.header.log_id => Next::Here,
             // It held nothing but a torn tail, and another one took its name.
-            Some(other) if next == first => Next::File(other),
+            Some(other) if next == first => Next::File(Box::new(other)),
             _ => Next::Gone,
         })
     }
@@ -197,11 +198,9 @@ impl WalFollower {
                 Err(StorageError::Missing { .. }) => return Ok(None),
                 other => other?,
             };
-            let mut bytes = [0; FILE_HEADER_BYTES];
-            let header = read_exact(&*file, &path, 0, &mut bytes)
-                .and_then(|()| FileHeader::decode(&path, &bytes, first_lsn, self.collection));
+            let header = FileHeader::read(&self.env, &*file, &path, first_lsn, self.collection);
             outcome = match header {
-                Ok(header) => return Ok(Some(Place::new(file, path, header))),
+                Ok((header, seal)) => return Ok(Some(Place::new(file, path, header, seal))),
                 // Damage, unless the name is another file's by now.
                 Err(error @ StorageError::Corrupt { .. }) => Err(error),
                 Err(other) => return Err(other),
@@ -267,12 +266,18 @@ impl WalFollower {
 }
 
 impl Place {
-    fn new(file: Arc<dyn DiskFile>, path: PathBuf, header: FileHeader) -> Self {
+    fn new(
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
+        header: FileHeader,
+        seal: Option<Arc<dyn Seal>>,
+    ) -> Self {
         Self {
             file,
             path,
             header,
-            end: FILE_HEADER_BYTES as u64,
+            seal,
+            end: header.bytes(),
             last_lsn: header.prev_lsn,
             proven: header.prev_lsn,
             waiting: VecDeque::new(),
@@ -284,7 +289,8 @@ impl Place {
     fn reader(&self) -> Result<LogReader> {
         let file = Arc::clone(&self.file);
         let len = file.len().map_err(StorageError::io("len", &self.path))?;
-        Ok(LogReader::new(file, &self.path, len, self.header.log_id))
+        let reader = LogReader::new(file, &self.path, len, self.header.log_id);
+        Ok(reader.sealed_with(self.seal.clone()))
     }
 
     /// Follows the chain to its end and delivers what is proven. False when the file turns out to

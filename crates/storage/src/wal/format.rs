@@ -1,17 +1,19 @@
 //! Headers of log files and frames, to bytes and back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use cairn_env::{Bug, planted};
+use cairn_env::{Bug, DiskFile, Env, Seal, TAG_BYTES, planted};
 
 use super::{FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES};
-use crate::checksum::crc32c;
+use crate::checksum::{Crc32c, crc32c};
+use crate::crypt::{FLAG_SEALED, ORIGIN_BYTES, Origin, open_seal};
 use crate::envelope;
 use crate::error::{Result, StorageError};
-use crate::fields::{get_u32, get_u64, put_u32, put_u64};
+use crate::fields::{get_u32, get_u64, put_u32, put_u64, read_exact};
 
 /// Bytes of a file's header.
-pub(crate) const FILE_HEADER_BYTES: usize = 64;
+const FILE_HEADER_BYTES: usize = 64;
 
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER_BYTES: usize = 56;
@@ -28,12 +30,21 @@ pub(crate) const LOG_ID_AT: usize = 16;
 /// File flag: the file held another log before, so bytes behind the last frame may be its.
 const FLAG_RECYCLED: u16 = 1;
 
+/// Bytes behind the header of an encrypted file: where its key comes from, a checksum that covers
+/// the header too, and zeros.
+const ORIGIN_BLOCK_BYTES: usize = 32;
+
+/// Bytes before the first frame, at most.
+pub(crate) const FILE_HEADER_BYTES_MAX: usize = FILE_HEADER_BYTES + ORIGIN_BLOCK_BYTES;
+
 const FILE_MAGIC: [u8; 8] = *b"CAIRNWAL";
 
 const _: () = assert!(FILE_HEADER_BYTES.is_multiple_of(FRAME_ALIGN));
 const _: () = assert!(FRAME_HEADER_BYTES.is_multiple_of(FRAME_ALIGN));
 const _: () = assert!(FRAME_BODY_BYTES_MAX <= u32::MAX as u64);
-const _: () = assert!((FRAME_HEADER_BYTES + FRAME_ALIGN) as u64 <= FRAME_OVERHEAD_BYTES);
+const _: () = assert!(ORIGIN_BLOCK_BYTES.is_multiple_of(FRAME_ALIGN));
+const _: () =
+    assert!((FRAME_HEADER_BYTES + TAG_BYTES + FRAME_ALIGN) as u64 <= FRAME_OVERHEAD_BYTES);
 
 /// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +61,8 @@ pub(crate) struct FileHeader {
     pub epoch: u64,
     /// Wall time of its making; for people, nothing rests on it.
     pub created_unix_ms: u64,
+    /// Of an encrypted file.
+    pub origin: Option<Origin>,
 }
 
 impl FileHeader {
@@ -58,7 +71,24 @@ impl FileHeader {
         self.prev_lsn.saturating_add(1)
     }
 
-    pub(crate) fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
+    /// Where the first frame stands.
+    pub(crate) fn bytes(&self) -> u64 {
+        let origin = self.origin.map_or(0, |_| ORIGIN_BLOCK_BYTES);
+        (FILE_HEADER_BYTES + origin) as u64
+    }
+
+    /// What goes into the key of an encrypted file.
+    pub(crate) fn about(&self) -> [u8; 40] {
+        let mut about = [0; 40];
+        about[..8].copy_from_slice(&FILE_MAGIC);
+        put_u64(&mut about, 8, self.log_id);
+        put_u64(&mut about, 16, self.collection);
+        put_u64(&mut about, 24, self.prev_lsn);
+        put_u64(&mut about, 32, self.epoch);
+        about
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = [0; FILE_HEADER_BYTES];
         put_u64(&mut bytes, 16, self.log_id);
         put_u64(&mut bytes, 24, self.collection);
@@ -66,19 +96,71 @@ impl FileHeader {
         put_u64(&mut bytes, 40, self.prev_lsn);
         put_u64(&mut bytes, 48, self.epoch);
         put_u64(&mut bytes, 56, self.created_unix_ms);
-        let flags = if self.recycled { FLAG_RECYCLED } else { 0 };
-        envelope::seal(&mut bytes, FILE_MAGIC, flags);
-        bytes
+        let recycled = if self.recycled { FLAG_RECYCLED } else { 0 };
+        let sealed = if self.origin.is_some() {
+            FLAG_SEALED
+        } else {
+            0
+        };
+        envelope::seal(&mut bytes, FILE_MAGIC, recycled | sealed);
+        let mut whole = bytes.to_vec();
+        if let Some(origin) = &self.origin {
+            let mut block = [0; ORIGIN_BLOCK_BYTES];
+            origin.put(&mut block, 0);
+            let crc = origin_crc(&bytes, &block);
+            put_u32(&mut block, ORIGIN_BYTES, crc);
+            whole.extend(block);
+        }
+        whole
     }
 
-    /// Reads the header of the file named by `first_lsn`.
-    pub(crate) fn decode(
+    /// Reads the header of `file`, which is named by `first_lsn`, and the key of an encrypted one.
+    pub(crate) fn read(
+        env: &Env,
+        file: &dyn DiskFile,
+        path: &Path,
+        first_lsn: u64,
+        collection: u64,
+    ) -> Result<(Self, Option<Arc<dyn Seal>>)> {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        read_exact(file, path, 0, &mut bytes)?;
+        let (mut header, sealed) = Self::decode(path, &bytes, first_lsn, collection)?;
+        if sealed {
+            let mut block = [0; ORIGIN_BLOCK_BYTES];
+            read_exact(file, path, FILE_HEADER_BYTES as u64, &mut block)?;
+            header.origin = Some(Self::decode_origin(path, &bytes, &block)?);
+        }
+        let seal = open_seal(env, path, header.origin, &header.about())?;
+        Ok((header, seal.map(|(_, seal)| seal)))
+    }
+
+    /// Reads what stands behind the header of an encrypted file.
+    fn decode_origin(
+        file: &Path,
+        header: &[u8; FILE_HEADER_BYTES],
+        block: &[u8; ORIGIN_BLOCK_BYTES],
+    ) -> Result<Origin> {
+        if get_u32(block, ORIGIN_BYTES) != origin_crc(header, block) {
+            let at = (FILE_HEADER_BYTES + ORIGIN_BYTES) as u64;
+            return Err(StorageError::corrupt(
+                file,
+                at,
+                "wrong checksum of the key's origin",
+            ));
+        }
+        Ok(Origin::get(block, 0))
+    }
+
+    /// Reads the header of the file named by `first_lsn`, and whether the file is encrypted; the
+    /// origin of its key is still to be read.
+    fn decode(
         file: &Path,
         bytes: &[u8; FILE_HEADER_BYTES],
         first_lsn: u64,
         collection: u64,
-    ) -> Result<Self> {
-        let flags = envelope::check(file, 0, bytes, FILE_MAGIC, FLAG_RECYCLED)?;
+    ) -> Result<(Self, bool)> {
+        let known = FLAG_RECYCLED | FLAG_SEALED;
+        let flags = envelope::check(file, 0, bytes, FILE_MAGIC, known)?;
         let header = Self {
             recycled: flags & FLAG_RECYCLED != 0,
             log_id: get_u64(bytes, 16),
@@ -86,6 +168,7 @@ impl FileHeader {
             prev_lsn: get_u64(bytes, 40),
             epoch: get_u64(bytes, 48),
             created_unix_ms: get_u64(bytes, 56),
+            origin: None,
         };
         let corrupt = |at, what: &str| Err(StorageError::corrupt(file, at, what));
         if header.log_id == 0 {
@@ -97,8 +180,15 @@ impl FileHeader {
         if get_u64(bytes, 32) != first_lsn || header.first_lsn() != first_lsn {
             return corrupt(32, "first_lsn is not the one in its name");
         }
-        Ok(header)
+        Ok((header, flags & FLAG_SEALED != 0))
     }
+}
+
+fn origin_crc(header: &[u8], block: &[u8]) -> u32 {
+    let mut crc = Crc32c::new();
+    crc.update(header);
+    crc.update(&block[..ORIGIN_BYTES]);
+    crc.finish()
 }
 
 /// What stands before a frame's body.
@@ -194,6 +284,12 @@ impl FrameHeader {
         let crc = crc32c(&bytes[4..]);
         put_u32(&mut bytes, 0, crc);
         bytes
+    }
+
+    /// What the tag of the body proves beside it: all of the header but its checksums.
+    pub(crate) fn proves(&self) -> [u8; FRAME_HEADER_BYTES - 8] {
+        let bytes = self.encode();
+        bytes[8..].try_into().expect("the rest of the header")
     }
 
     /// Reads a header of generation `log_id`; `None` for anything else: zeros, another

@@ -60,8 +60,8 @@ pub use writer::{FrameToWrite, Wal, WalOptions};
 /// Bytes one frame's body may have.
 pub const FRAME_BODY_BYTES_MAX: u64 = 512 * 1024 * 1024; // 512 MiB: fits its field of four bytes
 
-/// Bytes a frame takes beside its body: header and filling, rounded up.
-pub const FRAME_OVERHEAD_BYTES: u64 = 64;
+/// Bytes a frame takes beside its body: header, tag and filling, rounded up.
+pub const FRAME_OVERHEAD_BYTES: u64 = 80;
 
 /// One frame as recovery delivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::DiskFile;
+use cairn_env::{Bug, DiskFile, Seal, TAG_BYTES, planted};
 
 use super::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_MARK, LOG_ID_AT};
 use crate::checksum::crc32c;
+use crate::crypt::{FORGED, offset_nonce};
 use crate::error::{Result, StorageError};
 use crate::fields::{get_u64, read_exact};
 
@@ -21,6 +22,10 @@ pub(crate) struct LogReader {
     log_id: u64,
     window: Vec<u8>,
     window_start: u64,
+    /// The key of an encrypted file.
+    seal: Option<Arc<dyn Seal>>,
+    /// The last body that was decrypted.
+    plain: Vec<u8>,
 }
 
 /// What stands at an offset.
@@ -52,7 +57,15 @@ impl LogReader {
             log_id,
             window: Vec::new(),
             window_start: 0,
+            seal: None,
+            plain: Vec::new(),
         }
+    }
+
+    /// For a file whose bodies are to be decrypted.
+    pub(crate) fn sealed_with(mut self, seal: Option<Arc<dyn Seal>>) -> Self {
+        self.seal = seal;
+        self
     }
 
     /// The frame at `offset`.
@@ -85,10 +98,28 @@ impl LogReader {
         self.view(offset, bytes as u64)
     }
 
-    /// The body of the frame found at `offset`.
+    /// The body of the frame found at `offset`, in clear.
     pub(crate) fn body(&mut self, offset: u64, header: &FrameHeader) -> Result<&[u8]> {
-        let start = offset + FRAME_HEADER_BYTES as u64;
-        self.view(start, u64::from(header.body_bytes))
+        let (start, bytes) = (
+            offset + FRAME_HEADER_BYTES as u64,
+            u64::from(header.body_bytes),
+        );
+        let Some(seal) = self.seal.clone() else {
+            return self.view(start, bytes);
+        };
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let stored = self.view(start, bytes)?.split_last_chunk::<TAG_BYTES>();
+        let right = stored.is_some_and(|(sealed, tag)| {
+            plain.extend_from_slice(sealed);
+            let (nonce, proves) = (offset_nonce(offset), header.proves());
+            planted(Bug::WalInClear) || seal.open(&nonce, &proves, &mut plain, tag)
+        });
+        if !right {
+            return Err(StorageError::corrupt(&self.path, offset, FORGED));
+        }
+        self.plain = plain;
+        Ok(&self.plain)
     }
 
     /// Looks at everything from `offset`, where the valid chain ended with `last_lsn`, and where

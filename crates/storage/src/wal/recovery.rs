@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use cairn_env::{Access, Bug, EntryKind, Env, planted};
 
-use super::format::{FILE_HEADER_BYTES, FileHeader, FrameHeader, file_path};
+use super::format::{FileHeader, FrameHeader, file_path};
 use super::reader::{Found, LogReader};
 use super::{Frame, WalOptions};
 use crate::current::parse_numbered;
 use crate::error::{Result, StorageError};
-use crate::fields::{read_exact, remove_if_there};
+use crate::fields::remove_if_there;
 
 /// Takes frames as recovery delivers them.
 pub(crate) type OnFrame<'a> = &'a mut dyn FnMut(Frame<'_>) -> Result<()>;
@@ -156,12 +156,11 @@ impl FileScan<'_> {
         let file = self.env.disk.open(path, Access::Read);
         let file = file.map_err(StorageError::io("open", path))?;
         let len = file.len().map_err(StorageError::io("len", path))?;
-        let mut bytes = [0; FILE_HEADER_BYTES];
-        read_exact(&*file, path, 0, &mut bytes)?;
-        let header = FileHeader::decode(path, &bytes, self.first_lsn, self.options.collection)?;
-        let mut reader = LogReader::new(file, path, len, header.log_id);
+        let collection = self.options.collection;
+        let (header, seal) = FileHeader::read(self.env, &*file, path, self.first_lsn, collection)?;
+        let mut reader = LogReader::new(file, path, len, header.log_id).sealed_with(seal);
         let mut progress = Progress {
-            end: FILE_HEADER_BYTES as u64,
+            end: header.bytes(),
             last_lsn: header.prev_lsn,
             proven: header.prev_lsn.max(self.from_lsn),
             unproven: VecDeque::new(),

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cairn_env::{Access, Bug, DiskFile, Env, KillPoint, planted};
+use cairn_env::{Access, Bug, DiskFile, Env, KillPoint, Seal, TAG_BYTES, planted};
 use parking_lot::Mutex;
 
 use super::FRAME_BODY_BYTES_MAX;
 use super::format::{
-    FILE_HEADER_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FileHeader, FrameHeader, KIND_MARK,
+    FILE_HEADER_BYTES_MAX, FRAME_ALIGN, FRAME_HEADER_BYTES, FileHeader, FrameHeader, KIND_MARK,
     file_path,
 };
 use super::recovery::{ClosedFile, NEXT, OnFrame, Recovery, SPARE, recover};
 use crate::checksum::crc32c;
+use crate::crypt::{offset_nonce, seal_new};
 use crate::error::{Result, StorageError};
 use crate::fields::{remove_if_there, sync_dir};
 
@@ -101,6 +102,8 @@ struct ActiveFile {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     header: FileHeader,
+    /// The key of an encrypted file.
+    seal: Option<Arc<dyn Seal>>,
     /// Where the next frame goes.
     end: u64,
     /// Bytes the file has.
@@ -236,7 +239,7 @@ impl Wal {
         let open = active.file.as_ref();
         let (end, allocated) = match open.filter(|file| file.end < self.options.file_bytes) {
             Some(file) => (file.end, file.allocated),
-            None => (FILE_HEADER_BYTES as u64, 0),
+            None => (FILE_HEADER_BYTES_MAX as u64, 0),
         };
         let needed = end
             .saturating_add(bytes)
@@ -394,10 +397,12 @@ impl Wal {
             for part in frame.body {
                 buffer.extend_from_slice(part);
             }
-            let body_bytes = buffer.len() - body;
+            let plain_bytes = buffer.len() - body;
+            let tag_bytes = file.seal.as_ref().map_or(0, |_| TAG_BYTES);
+            let body_bytes = plain_bytes + tag_bytes;
             buffer.resize(body + body_bytes.next_multiple_of(FRAME_ALIGN), 0);
-            let header = FrameHeader {
-                body_crc: crc32c(&buffer[body..]),
+            let mut header = FrameHeader {
+                body_crc: 0,
                 body_bytes: u32::try_from(body_bytes).expect("bounded by check_group"),
                 kind: frame.kind,
                 flags: 0,
@@ -407,6 +412,17 @@ impl Wal {
                 synced,
                 epoch: file.header.epoch,
             };
+            if let Some(seal) = &file.seal {
+                // No two frames that reach the file have an offset in common: a failed write ends
+                // the file, and recovery writes the same bytes again.
+                let nonce = offset_nonce(file.end + start as u64);
+                let (sealed, rest) = buffer[body..].split_at_mut(plain_bytes);
+                if !planted(Bug::WalInClear) {
+                    let tag = seal.seal(&nonce, &header.proves(), sealed);
+                    rest[..TAG_BYTES].copy_from_slice(&tag);
+                }
+            }
+            header.body_crc = crc32c(&buffer[body..]);
             buffer[start..body].copy_from_slice(&header.encode());
             prev = frame.lsn;
         }
@@ -479,7 +495,9 @@ impl Wal {
         let before = file.allocated;
         file.allocated = reserved.map_err(StorageError::io("preallocate", &file.path))?;
         if is_small(file.end, end) {
-            zero(&*file.file, before, file.allocated);
+            // The mark may stand there, and a reader beside this process needs it.
+            let behind_mark = file.end + FRAME_HEADER_BYTES as u64;
+            zero(&*file.file, before.max(behind_mark), file.allocated);
         }
         Ok(())
     }
@@ -502,7 +520,9 @@ impl Wal {
         let disk = &*self.env.disk;
         let next = self.dir.join(NEXT);
         let spare = self.take_spare(&next)?;
-        let header = self.new_header(spare.is_some());
+        let mut header = self.new_header(spare.is_some());
+        let (origin, seal) = seal_new(&self.env, &next, &header.about())?.unzip();
+        header.origin = origin;
         let (file, allocated) = if let Some(bytes) = spare {
             let file = disk.open(&next, Access::Write);
             (file.map_err(StorageError::io("open", &next))?, bytes)
@@ -510,10 +530,7 @@ impl Wal {
             remove_if_there(disk, &next)?;
             let file = disk.create(&next);
             let file = file.map_err(StorageError::io("create", &next))?;
-            let bytes = self
-                .options
-                .preallocate_bytes_min
-                .max(FILE_HEADER_BYTES as u64);
+            let bytes = self.options.preallocate_bytes_min.max(header.bytes());
             file.preallocate(bytes)
                 .map_err(StorageError::io("preallocate", &next))?;
             zero(&*file, 0, bytes);
@@ -538,13 +555,13 @@ impl Wal {
             self.live_bytes
                 .fetch_sub(file.live_bytes, Ordering::Relaxed);
         }
-        self.live_bytes
-            .fetch_add(FILE_HEADER_BYTES as u64, Ordering::Relaxed);
+        self.live_bytes.fetch_add(header.bytes(), Ordering::Relaxed);
         Ok(ActiveFile {
             file,
             path,
+            end: header.bytes(),
             header,
-            end: FILE_HEADER_BYTES as u64,
+            seal,
             allocated,
         })
     }
@@ -574,6 +591,7 @@ impl Wal {
             prev_lsn,
             epoch: self.options.epoch,
             created_unix_ms: self.env.clock.unix_ms(),
+            origin: None,
         }
     }
 

@@ -25,6 +25,7 @@ pub fn env_on(disk: Arc<dyn Disk>, seed: u64) -> Env {
         entropy: Arc::new(SeededEntropy::new(seed)),
         threads: InlineThreads::shared(),
         faults: Faults::from_environment(),
+        sealing: None,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tree::File;
 /// The rooms in tiers: a file may import its own room and the rooms of later tiers.
 ///
 /// A room is a folder, or a file at the top of `ts/`. Files at the top that no row names are the api.
-const TIERS: [&[&str]; 13] = [
+const TIERS: [&[&str]; 14] = [
     &["cli", "server"],
     &["index.ts", "io"],
     &[API],
@@ -14,6 +14,7 @@ const TIERS: [&[&str]; 13] = [
     &["replication"],
     &["native", "client", "commit-store", "object-store"],
     &["options.ts"],
+    &["encryption.ts"],
     &["types.ts"],
     &["infer.ts"],
     &["schema.ts"],

@@ -12,6 +12,7 @@ use super::data::{self, State};
 use super::lanes::Machine;
 use super::model::{self, Loss, Names, World};
 use super::run::{DIR, options};
+use super::sealed;
 
 /// Every record of a collection, read in every way, and the version they are of.
 ///
@@ -144,6 +145,7 @@ pub fn refuse_orphans(disk: &SimDisk, database: &Arc<Database>) -> Result<(), St
         (".man", collections),
         (".cat", 1),
         (".tmp", 0),
+        (".key", usize::from(sealed::is_on())),
     ];
     for (end, expected) in expected {
         if count(end) != expected {

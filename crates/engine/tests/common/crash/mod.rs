@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod model;
 pub mod planted;
 pub mod run;
+pub mod sealed;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 15] = [
+pub const FOUND_BY: [(Bug, &str, &str); 17] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -26,12 +26,15 @@ pub const FOUND_BY: [(Bug, &str, &str); 15] = [
     (Bug::ForgetsIdempotencyKey, REPEATED, ONCE),
     (Bug::ReaderShowsUnsynced, READERS, LOOK),
     (Bug::ReaderMixesVersions, READERS, LOOK),
+    (Bug::ReusesNonce, ENCRYPTION, NONCES),
+    (Bug::WalInClear, ENCRYPTION, READABLE),
 ];
 
 pub const IMAGES: &str = "crash_images";
 pub const DAMAGE: &str = "damage_files";
 pub const FAULTS: &str = "fault_every_call";
 pub const REPEATED: &str = "crash_idempotency";
+pub const ENCRYPTION: &str = "encryption";
 
 pub const READERS: &str = "live_reader";
 
@@ -39,6 +42,8 @@ const POWER: &str = "nothing_acknowledged_is_lost_wherever_power_is";
 const LAST_WRITE: &str = "a_damaged_last_write_is_missing_or_exact";
 const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";
 const LOOK: &str = "a_look_in_the_middle_of_anything_sees_one_durable_version";
+const NONCES: &str = "equal_records_do_not_look_equal";
+const READABLE: &str = "nothing_that_was_written_is_readable_in_any_file_at_any_moment";
 const SYNCS: &str = "an_io_error_at_every_sync";
 const ONCE: &str = "a_keyed_write_happens_once_wherever_power_is_lost";
 

@@ -16,6 +16,7 @@ use super::check;
 use super::data::{self, Planned};
 use super::lanes::Machine;
 use super::model::{self, Names, World};
+use super::sealed;
 
 /// Where the database is.
 pub const DIR: &str = "/data/db";
@@ -31,6 +32,7 @@ pub fn options(seed: u64) -> Options {
         memtable_bytes: 0,
         // A disk that fills up is to do so wherever it can.
         disk_reserve_bytes: 0,
+        encryption: sealed::provider(),
         ..Options::default()
     }
 }
@@ -171,6 +173,9 @@ impl Run {
             return self.create();
         };
         self.choose_when(&collection);
+        if sealed::is_on() && self.rng.chance(0.05) {
+            return self.rotate_key();
+        }
         match self.rng.below(100) {
             0..=59 => {
                 let planned = self.plan(id, 4);
@@ -365,6 +370,11 @@ impl Run {
         let (shared, collection) = (Arc::clone(&self.shared), Arc::clone(collection));
         let write = move || submit(&shared, &collection, id, planned, Vec::new());
         *self.nested.lock() = Some((point, Box::new(write)));
+    }
+
+    fn rotate_key(&mut self) {
+        let rotated = self.database.rotate_key(&sealed::next_key());
+        self.noted(rotated);
     }
 
     pub fn create(&mut self) {

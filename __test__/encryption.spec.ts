@@ -119,7 +119,10 @@ test('no error shows a key', async (t) => {
   ]
   for (const encryption of shapes) {
     const error = await outcome(() => open(target, { encryption: encryption as never }))
-    if (!(error instanceof CairnError)) return t.fail(String(error))
+    if (!(error instanceof CairnError)) {
+      t.fail(String(error))
+      return
+    }
     t.is(error.code, 'ERR_INVALID_ARGUMENT')
     const shown = JSON.stringify([error.message, error.details, error.stack])
     for (const secret of [text.slice(4, 20), key.toString('hex'), [...key].slice(4, 9).join(',')])

@@ -1,7 +1,7 @@
 // Work for a collection that rests: syncing what was not synced, tidying up.
 import { isCairnError } from './errors.js'
 import type { Lifetime } from './internal/lifetime.js'
-import type { Answer, BindingCollection } from './native/binding.js'
+import type { Answer, BindingCollection, BindingDatabase } from './native/binding.js'
 import { unwrap } from './native/from-native.js'
 
 /** Writes that no sync covered become durable after this much rest. */
@@ -21,9 +21,20 @@ export function commitsAtRest(lifetime: Lifetime): AtRest<BindingCollection> {
   return new AtRest(lifetime, commitMs, (collection) => collection.commit())
 }
 
-/** Tidies up collections that were written. */
-export function tidiesAtRest(lifetime: Lifetime): AtRest<BindingCollection> {
-  return new AtRest(lifetime, tidyMs, (collection) => collection.tidy())
+/**
+ * Tidies up collections that were written. Keeps names alone, so that a database that nobody holds any more
+ * is collected and closed meanwhile.
+ */
+export function tidiesAtRest(lifetime: Lifetime, database: BindingDatabase): AtRest<Named> {
+  const held = new WeakRef(database)
+  return new AtRest<Named>(lifetime, tidyMs, async ({ name }) => {
+    const collection = await held.deref()?.openCollection(name)
+    return collection === undefined ? undefined : unwrap(collection).tidy()
+  })
+}
+
+interface Named {
+  readonly name: string
 }
 
 /**

@@ -175,7 +175,7 @@ export interface CollectionContext {
   readonly readOnly: boolean
   /** Told of writes that were not synced; nobody where there is nothing to sync. */
   readonly commits: AtRest<BindingCollection> | undefined
-  readonly tidies: AtRest<BindingCollection> | undefined
+  readonly tidies: AtRest<{ readonly name: string }> | undefined
 }
 
 const writeNames = new Set(['if', 'durability', 'signal', 'idempotencyKey'])
@@ -442,7 +442,7 @@ export class EmbeddedCollection implements Collection {
       }, this.#withKey)
     const written =
       signal === undefined ? begin(null) : underSignal(this.#context.binding, signal, begin)
-    this.#context.tidies?.note(this.#native)
+    this.#context.tidies?.note({ name: this.#native.name })
     const isSynced = (durability ?? this.#context.durability) === 'sync'
     return isSynced ? written : this.#noteUnsynced(written)
   }

@@ -295,7 +295,7 @@ class EmbeddedDatabase implements Database {
       durability,
       readOnly,
       commits: space === undefined ? undefined : commitsAtRest(lifetime),
-      tidies: space === undefined ? undefined : tidiesAtRest(lifetime),
+      tidies: space === undefined ? undefined : tidiesAtRest(lifetime, native),
     }
   }
 
@@ -402,7 +402,7 @@ class EmbeddedDatabase implements Database {
   ): Promise<Collection<S>> {
     return this.#run(async () => {
       const native: BindingCollection = unwrap(await call())
-      this.#context.tidies?.note(native)
+      this.#context.tidies?.note({ name: native.name })
       return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
     })
   }

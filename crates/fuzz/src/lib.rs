@@ -30,6 +30,7 @@ pub fn env() -> Env {
         entropy: Arc::new(SeededEntropy::new(1)),
         threads: InlineThreads::shared(),
         faults: Default::default(),
+        sealing: None,
     }
 }
 

@@ -117,3 +117,43 @@ fn whole_frames_that_were_never_synced_are_made_durable_before_they_are_used() {
     assert_eq!(opened.recovery.rewritten_bytes, unsynced);
     assert_eq!(opened.recovery.torn_bytes, 0);
 }
+
+#[test]
+fn the_mark_of_recovery_never_completes_a_header_in_the_torn_tail() {
+    let env = memory_env();
+    make_wal_dir(&env);
+    let wal = open_wal(&env, small_options(), 0).unwrap().wal;
+    append(&wal, &[Owned::new(1, 8)], true).unwrap();
+    drop(wal);
+    let mut bytes = read_file(&env, &only_wal_file(&env));
+    let log_id: [u8; 8] = bytes[16..24].try_into().unwrap();
+
+    // The rest of a header that claims a later frame was durable. Its beginning, with its checksum,
+    // is to be the end of the mark: the version that the mark proves, and the epoch.
+    let end = FILE_HEADER + Owned::new(1, 8).frame_bytes();
+    let header = end + 40;
+    bytes[end..header + FRAME_HEADER].fill(0);
+    bytes[header + 16..header + 24].copy_from_slice(&log_id);
+    bytes[header + 40..header + 48].copy_from_slice(&u64::MAX.to_le_bytes());
+    // The checksum is the low half of that version, so the frame before gets this version.
+    let version = cairn_storage::crc32c(&bytes[header + 4..header + FRAME_HEADER]);
+    let version = u64::from(version);
+    bytes[32..40].copy_from_slice(&version.to_le_bytes());
+    bytes[40..48].copy_from_slice(&(version - 1).to_le_bytes());
+    fix_crc(&mut bytes[..FILE_HEADER], 12);
+    let frame = &mut bytes[FILE_HEADER..end];
+    frame[24..32].copy_from_slice(&version.to_le_bytes());
+    frame[32..40].copy_from_slice(&(version - 1).to_le_bytes());
+    frame[40..48].copy_from_slice(&(version - 1).to_le_bytes());
+    let crc = cairn_storage::crc32c(&frame[4..FRAME_HEADER]);
+    frame[..4].copy_from_slice(&crc.to_le_bytes());
+
+    let path = wal_dir().join(format!("{version:020}.wal"));
+    let env = restore(&wal_dir(), &[(path, bytes)], 2);
+    for time in ["first", "second"] {
+        let opened = open_wal(&env, small_options(), version - 1);
+        let opened = opened.unwrap_or_else(|error| panic!("the {time} time: {error}"));
+        assert_eq!(opened.frames.len(), 1);
+        assert_eq!(opened.frames[0].lsn, version);
+    }
+}

@@ -149,7 +149,9 @@ impl WalFollower {
                     place = *next;
                 }
                 Next::Here => {
-                    self.search_rest(&mut place)?;
+                    if !self.search_rest(&mut place)? {
+                        return Ok(Followed::Lost);
+                    }
                     self.at = Some(place);
                     return Ok(Followed::All);
                 }
@@ -223,12 +225,13 @@ impl WalFollower {
     }
 
     /// Looks for proof that a frame is missing at the end of the chain, once the same bytes have
-    /// ended two looks: whoever writes slowly has gone on by then.
-    fn search_rest(&self, place: &mut Place) -> Result<()> {
+    /// ended two looks: whoever writes slowly has gone on by then. False when the file turns out to
+    /// be another one's by now.
+    fn search_rest(&self, place: &mut Place) -> Result<bool> {
         let mut reader = place.reader()?;
         if !matches!(reader.frame(place.end)?, Found::Nothing) {
             place.rest = None;
-            return Ok(());
+            return Ok(true);
         }
         let bytes = reader.bytes(place.end, FRAME_HEADER_BYTES)?.to_vec();
         let known = place.rest.take();
@@ -239,7 +242,7 @@ impl WalFollower {
                 bytes,
                 searched: false,
             });
-            return Ok(());
+            return Ok(true);
         };
         if !std::mem::replace(&mut rest.searched, true) {
             let (end, last_lsn) = (place.end, place.last_lsn);
@@ -256,12 +259,21 @@ impl WalFollower {
             // The writer may have gone on since the chain was followed.
             let still = matches!(place.reader()?.frame(end)?, Found::Nothing);
             if let Some(proof) = missing.filter(|_| still) {
+                if !self.is_still(place)? {
+                    return Ok(false);
+                }
                 let what = format!("nothing valid after lsn={last_lsn}, but {proof}");
                 return Err(StorageError::corrupt(&place.path, end, what));
             }
         }
         place.rest = Some(rest);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether the file of `place` still has its name and has not been used again.
+    fn is_still(&self, place: &Place) -> Result<bool> {
+        let same = self.open(place.header.first_lsn())?;
+        Ok(same.is_some_and(|same| same.header.log_id == place.header.log_id))
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use cairn_env::{Access, Bug, EntryKind, Env, planted};
 
-use super::format::{FileHeader, FrameHeader, file_path};
+use super::format::{
+    FRAME_ALIGN, FRAME_HEADER_BYTES, FileHeader, FrameHeader, LOG_ID_AT, file_path,
+};
 use super::reader::{Found, LogReader};
 use super::{Frame, WalOptions};
 use crate::current::parse_numbered;
@@ -190,7 +192,7 @@ impl FileScan<'_> {
             }
         }
         self.check_end(&progress)?;
-        recovery.rewritten_bytes += self.prove(&header, &progress)?;
+        recovery.rewritten_bytes += self.prove(&mut reader, &header, &progress)?;
         recovery.files += 1;
         recovery.last_lsn = recovery.last_lsn.max(progress.last_lsn);
         Ok(ClosedFile {
@@ -269,7 +271,7 @@ impl FileScan<'_> {
 
     /// Makes the frames of the last file durable that may not be, and marks them so for those who
     /// only read; returns their bytes. Those of earlier files were, or there would be no next file.
-    fn prove(&self, file: &FileHeader, progress: &Progress) -> Result<u64> {
+    fn prove(&self, reader: &mut LogReader, file: &FileHeader, progress: &Progress) -> Result<u64> {
         let (None, Some(&(from, _))) = (self.next_prev, progress.unproven.front()) else {
             return Ok(0);
         };
@@ -280,7 +282,7 @@ impl FileScan<'_> {
         let mark = FrameHeader::mark(file, progress.last_lsn).encode();
         let len = disk_file.len().map_err(StorageError::io("len", path))?;
         // There is room, unless the file was cut; it is no reason to make it longer.
-        if end + mark.len() as u64 <= len {
+        if end + mark.len() as u64 <= len && stands_alone(&mark, reader, end)? {
             let marked = disk_file.write_at(end, &mark);
             marked.map_err(StorageError::io("write", path))?;
         }
@@ -290,6 +292,16 @@ impl FileScan<'_> {
     fn corrupt(&self, offset: u64, what: String) -> StorageError {
         StorageError::corrupt(&self.path, offset, what)
     }
+}
+
+/// Whether no header begins inside `mark`, written at `end`, and ends in the torn tail behind it:
+/// it might prove what never was.
+fn stands_alone(mark: &[u8; FRAME_HEADER_BYTES], reader: &mut LogReader, end: u64) -> Result<bool> {
+    let log_id = &mark[LOG_ID_AT..LOG_ID_AT + 8];
+    let behind = reader.bytes(end + mark.len() as u64, LOG_ID_AT)?;
+    let inside = &mark[LOG_ID_AT + FRAME_ALIGN..];
+    let mut words = inside.chunks(8).chain(behind.chunks(8));
+    Ok(words.all(|word| word != log_id))
 }
 
 impl Progress {

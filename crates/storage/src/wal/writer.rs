@@ -495,9 +495,7 @@ impl Wal {
         let before = file.allocated;
         file.allocated = reserved.map_err(StorageError::io("preallocate", &file.path))?;
         if is_small(file.end, end) {
-            // The mark may stand there, and a reader beside this process needs it.
-            let behind_mark = file.end + FRAME_HEADER_BYTES as u64;
-            zero(&*file.file, before.max(behind_mark), file.allocated);
+            zero(&*file.file, before, file.allocated);
         }
         Ok(())
     }

@@ -215,6 +215,7 @@ test('a reader writes not a byte', async (t) => {
   t.deepEqual(files(directory), before)
 })
 
+// Windows has no modes that keep a process from writing into a directory.
 const unix = process.platform === 'win32' ? test.skip : test
 
 unix('a directory that may not be written is read', async (t) => {

@@ -27,6 +27,6 @@ for (;;) {
   // Keys that come and go, so that there are rows to be merged away.
   await docs.upsert(n % 3 === 0 ? [...rows, row(20 + (n % 500))] : rows)
   // By hand, so that a line is in the pipe before anything else happens.
-  writeSync(1, `${n} ${performance.timeOrigin + performance.now()}\n`)
+  writeSync(1, `${n} ${Number(process.hrtime.bigint()) / 1e6}\n`)
   if (n % 200 === 0) await docs.compact()
 }

@@ -2,7 +2,7 @@
 import process from 'node:process'
 import { types } from 'node:util'
 import { notYet, oneOf, optionsOf, wholeNumber } from './check.js'
-import { CairnError, toCairnError, withDetails } from './errors.js'
+import { CairnError, checked, toCairnError, withDetails } from './errors.js'
 import type { AtRest } from './at-rest.js'
 import type { Key } from './infer.js'
 import { ingest, type WriteChunk } from './ingest.js'
@@ -533,14 +533,5 @@ function writeOptions(options: WriteOptions | undefined): WriteWishes {
     durability:
       given.durability === undefined ? null : oneOf(given.durability, durabilities, 'durability'),
     signal: checkSignal(given.signal),
-  }
-}
-
-/** Runs a check; whatever it throws becomes ours. */
-function checked<T>(work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw toCairnError(error)
   }
 }

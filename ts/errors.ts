@@ -135,6 +135,15 @@ export function toCairnError(error: unknown): CairnError {
   return new CairnError('ERR_INVALID_ARGUMENT', 'reading an argument failed', {}, error)
 }
 
+/** Runs a check; whatever it throws becomes ours. */
+export function checked<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw toCairnError(error)
+  }
+}
+
 function withFacts(message: string, details: ErrorDetails): string {
   const facts = Object.entries(details).map(([name, value]) => `${name}=${show(value)}`)
   return facts.length === 0 ? message : `${message}: ${facts.join(', ')}`

@@ -1,7 +1,7 @@
 // Records of one pinned version, in the order of their keys, into a file or a stream.
 import { callback, isPlainObject, notYet, optionsOf, wholeNumber, wrong } from '../check.js'
 import type { Collection } from '../collection.js'
-import { CairnError, toCairnError, withDetails } from '../errors.js'
+import { CairnError, checked, withDetails } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Schema, StoredSchema } from '../schema.js'
 import { checkSignal, throwIfAborted } from '../signal.js'
@@ -247,12 +247,4 @@ function vectorsOf(vectors: unknown, schema: StoredSchema): boolean | string {
   if (typeof vectors === 'string' && Object.hasOwn(schema.vectors, vectors)) return vectors
   const expected = `boolean | ${Object.keys(schema.vectors).join(' | ')}`
   throw wrong('there is no such vector field', expected, vectors, 'vectors')
-}
-
-function checked<T>(work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw toCairnError(error)
-  }
 }

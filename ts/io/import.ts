@@ -3,7 +3,7 @@ import { setImmediate as yieldToLoop } from 'node:timers/promises'
 import { callback, isPlainObject, oneOf, optionsOf, wholeNumber, wrong } from '../check.js'
 import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
-import { CairnError, isCairnError, toCairnError, withDetails, type ErrorCode } from '../errors.js'
+import { CairnError, checked, isCairnError, withDetails, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
 import { durabilities } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
@@ -443,13 +443,5 @@ function readOptions(path: string | undefined, options: ImportOptions | undefine
     onSkip: callback(given.onSkip, 'onSkip'),
     onProgress: callback(given.onProgress, 'onProgress'),
     signal: checkSignal(given.signal),
-  }
-}
-
-function checked<T>(work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw toCairnError(error)
   }
 }

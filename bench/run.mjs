@@ -5,12 +5,12 @@ import { addonToMeasure } from './lib/addon.mjs'
 import { Missing } from './lib/data.mjs'
 import { log } from './lib/log.mjs'
 
-const usage = `usage: npm run bench -- node|native|ingest|memory|all|readme [options]
+const usage = `usage: npm run bench -- node|native|ingest|memory|trust|all|readme [options]
 
   --quick            a minute in all: proves the harness, measures nothing
   --engines a,b      node and native: these peers only (ours always runs)
   --datasets a,b     node and native: these data sets only
-  --sections a,b     ingest and memory: these parts only
+  --sections a,b     ingest, memory and trust: these parts only
   --readme           put the tables of the record into README.md afterwards
   --dist             measure the addon in dist/ as it is, in place of a release build
 
@@ -21,10 +21,11 @@ const parts = {
   native: async (options) => (await import('./native.mjs')).benchNative(options),
   ingest: async (options) => (await import('./ingest.mjs')).benchIngest(options),
   memory: async (options) => (await import('./memory.mjs')).benchMemory(options),
+  trust: async (options) => (await import('./trust.mjs')).benchTrust(options),
 }
 
 /** What goes through the package, and so through its addon. */
-const usesAddon = new Set(['node', 'ingest', 'memory'])
+const usesAddon = new Set(['node', 'ingest', 'memory', 'trust'])
 
 process.exitCode = await main(process.argv.slice(2))
 

@@ -13,7 +13,8 @@ import { callInWorker } from '../lib/worker.mjs'
 const tolerance = 0.15
 
 /** One finished collection, asked for its figures and seen from outside. */
-export async function measureBytes({ data, dataset, rows, batchRows }) {
+export async function measureBytes({ settings, data }) {
+  const { dataset, rows, batchRows } = settings('bytes')
   const folder = newFolder('bytes')
   try {
     const call = { data, dataset, rows, batchRows, folder }

@@ -11,7 +11,8 @@ import { callInWorker } from '../lib/worker.mjs'
 const MiB = 1024 ** 2
 
 /** Small caps and a fast writer, so that back-pressure has work. */
-export async function measureCaps({ data, memtableBytes, walBytesMax, ...rest }) {
+export async function measureCaps({ settings, data }) {
+  const { memtableBytes, walBytesMax, ...rest } = settings('caps')
   const folder = newFolder('caps')
   try {
     const call = { ...rest, data, folder, memtableBytes, walBytesMax }

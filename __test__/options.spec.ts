@@ -33,8 +33,6 @@ test('the memory budget is bytes or a share', (t) => {
 test('options of later versions are accepted at their defaults', (t) => {
   t.notThrows(() =>
     resolveOptions({
-      retainVersions: 1,
-      retainMs: 0,
       blockCacheBytes: 256 * MiB,
       cacheDir: undefined,
       encryption: undefined,

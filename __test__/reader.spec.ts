@@ -1,6 +1,8 @@
 // A database opened with `mode: 'ro'`: it shows what another one writes, and changes nothing.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -143,6 +145,15 @@ const changes: readonly (readonly [string, (db: Database, docs: Docs) => unknown
   ['renameCollection', (db) => db.renameCollection('docs', 'others')],
   ['rotateKey', (db) => db.rotateKey({ key: new Uint8Array(32) })],
   ['commit of the database', (db) => db.commit()],
+  ['snapshot', (db) => db.snapshot()],
+  ['snapshot of a name', (db) => db.snapshot('here')],
+  ['dropVersion', (db) => db.dropVersion(0n)],
+  ['backup', (db) => db.backup(join(tmpdir(), 'cairn-no-backups'))],
+  [
+    'scheduleBackup',
+    async (db) => db.scheduleBackup(join(tmpdir(), 'cairn-no-backups'), { everyMs: 60_000 }),
+  ],
+  ['archive of this moment', (db) => db.archive(new PassThrough())],
   ['compact of the database', (db) => db.compact()],
   ['add', (_, docs) => docs.add(row(9))],
   ['add of many', (_, docs) => docs.add([row(8), row(9)])],
@@ -178,7 +189,8 @@ for (const [title, change] of changes) {
 test('every call that changes something is in the table above', async (t) => {
   const db = await openFor(t)
   const docs = await db.collection('docs', schema)
-  const ofDatabase = 'close listCollections off on openCollection refresh stats follow constructor'
+  const ofDatabase =
+    'close at listCollections listVersions off on openCollection refresh stats follow constructor'
   const ofCollection = 'name count explain get has scan search searchBatch searchSync'
   const reading = new Set(`${ofDatabase} ${ofCollection}`.split(' '))
   for (const object of [db, docs]) {

@@ -63,6 +63,8 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       compactionRateMax: 0,
       idempotencyWindowMs: 1000,
       threads: 1,
+      retainVersions: 1,
+      retainMs: 0,
       host: 'test',
       pid: 1,
     }

@@ -1,7 +1,8 @@
 // A database: collections by name, and its life from open to close.
+import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { types } from 'node:util'
+import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.js'
+import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from './backup.js'
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
 import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
@@ -18,11 +19,19 @@ import type {
 import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
 import { Writes } from './native/writes.js'
-import { pathOf, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
+import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
 import { Refresher } from './refresher.js'
+import { Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
 import type { CompactOptions } from './types.js'
+import {
+  fromNativeVersion,
+  toNativeVersion,
+  VersionClock,
+  type VersionId,
+  type VersionInfo,
+} from './versions.js'
 import { VersionEvents, type VersionListener } from './internal/version-events.js'
 import { SpaceWatch, headroomOf, warnAbout } from './warnings.js'
 
@@ -85,6 +94,67 @@ export interface Database extends AsyncDisposable {
    * the others are compacted all the same.
    */
   compact(options?: CompactOptions): Promise<void>
+
+  /**
+   * Records the state of all collections at this moment as a version that `at` opens again. What it has is
+   * durable. Writers are held for the moment in which it is chosen, and go on while it is flushed.
+   *
+   * @param name - As a collection's; a version with a name stays until `dropVersion`. Without one it stays as
+   * `retainVersions` and `retainMs` say.
+   * @throws {CairnError} `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`, `ERR_READ_ONLY`, `ERR_CORRUPT` when a
+   * collection is damaged, `ERR_NO_SPACE`, `ERR_IO`: no version was made.
+   */
+  snapshot(name?: string): Promise<VersionInfo>
+
+  /**
+   * Opens a recorded version. It is a database of its own for reading, which is closed by itself; its files
+   * stay as long as it is open. It has its vectors and graphs in memory, beside those of this one.
+   *
+   * @param version - A number (`0n` and above), a name, or a time: the newest version made until then.
+   * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_CORRUPT`.
+   */
+  at(version: VersionId): Promise<Database>
+
+  /** All recorded versions, oldest first, also those that are damaged. */
+  listVersions(): Promise<VersionInfo[]>
+
+  /**
+   * Forgets a version. Its files go when nothing else needs them.
+   *
+   * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_READ_ONLY`.
+   */
+  dropVersion(version: VersionId): Promise<void>
+
+  /**
+   * Copies the state of this moment, or a recorded version, into a directory of backups. Only files that earlier
+   * backups there do not have are copied, each whole and checked before it counts, and writes go on meanwhile.
+   * The backups that were there stay as they were, whatever happens. `restore` makes a database of it.
+   *
+   * @param target - A directory of nothing but backups of this database; made when missing.
+   * @param options.onProgress - Hears bytes.
+   * @throws {CairnError} `ERR_INVALID_ARGUMENT` when the target is a database or has backups of another one;
+   * `ERR_LOCKED` when another backup is made there; `ERR_NOT_FOUND` when there is no such version; `ERR_CORRUPT`
+   * with the damaged file; `ERR_ABORTED`, `ERR_READ_ONLY`, `ERR_NO_SPACE`, `ERR_IO`.
+   */
+  backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo>
+
+  /**
+   * Makes backups by itself, one at a time. The timer keeps no process alive. `stats()` has how it goes.
+   *
+   * @throws {CairnError} `ERR_INVALID_ARGUMENT`, `ERR_CLOSED`, `ERR_READ_ONLY`, at once.
+   */
+  scheduleBackup(target: string | URL, options: ScheduleOptions): BackupSchedule
+
+  /**
+   * Streams the state of this moment, or a recorded version, as a tar archive, as fast as the stream takes it,
+   * and ends the stream. Unpacked by any tar it is a database; `restore` reads it as well, and checks it.
+   *
+   * @param options.onProgress - Hears bytes.
+   * @throws {CairnError} `ERR_NOT_FOUND` when there is no such version; `ERR_CORRUPT` with the damaged file;
+   * `ERR_UNSUPPORTED_PLATFORM` for zstd where Node has none; `ERR_ABORTED`, `ERR_READ_ONLY`; `ERR_NO_SPACE` or
+   * `ERR_IO` with what the stream says as the cause.
+   */
+  archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult>
 
   /** Figures. */
   stats(): Promise<DatabaseStats>
@@ -201,17 +271,7 @@ function watchSpace(directory: string, settings: ResolvedOptions): SpaceWatch {
 /** The directory that `target` names; null for none. */
 function directoryOf(target: unknown): string | null {
   if (target === ':memory:') return null
-  if (target instanceof URL) {
-    if (target.protocol !== 'file:') {
-      throw wrong('only file: URLs name a directory', 'file:', target.protocol, 'target')
-    }
-    return pathOf(fileURLToPath(target), 'target')
-  }
-  if (typeof target === 'string' && /^[a-z][a-z\d+.-]*:\/\//i.test(target)) {
-    throw wrong('a URL is given as a URL object', 'path or new URL(...)', target, 'target')
-  }
-  if (types.isProxy(target)) throw wrong('target must be a path', 'string', target, 'target')
-  return pathOf(target, 'target')
+  return directoryPath(target, 'target')
 }
 
 /** Waiting happens here, on a timer, so that no thread of the pool is held meanwhile. */
@@ -269,20 +329,32 @@ interface Beside {
   readonly space: SpaceWatch | undefined
 }
 
+type Settings = Pick<
+  ResolvedOptions,
+  'durability' | 'readOnly' | 'onWarning' | 'retainVersions' | 'retainMs'
+>
+
 class EmbeddedDatabase implements Database {
   readonly #native: BindingDatabase
+  readonly #settings: Settings
   readonly #space: SpaceWatch | undefined
   readonly #context: CollectionContext
   readonly #events: VersionEvents
   readonly #refresher: Refresher
   readonly #ending = new AbortController()
+  readonly #clock: VersionClock | undefined
+  readonly #schedules = new Set<Schedule>()
 
   constructor(
     binding: Binding,
     native: BindingDatabase,
     { lifetime, writes, events, space }: Beside,
-    { durability, readOnly, onWarning }: ResolvedOptions,
+    settings: Settings,
   ) {
+    const { durability, readOnly, onWarning, retainVersions, retainMs } = settings
+    const retains = !readOnly && (retainVersions > 1 || retainMs > 0)
+    this.#settings = settings
+    this.#clock = retains ? new VersionClock(native, lifetime) : undefined
     this.#native = native
     this.#space = space
     this.#events = events
@@ -348,10 +420,66 @@ class EmbeddedDatabase implements Database {
     )
   }
 
+  snapshot(name?: string): Promise<VersionInfo> {
+    return this.#run(async () => {
+      const given = name === undefined ? null : nameOf(name, 'version')
+      return fromNativeVersion(unwrap(await this.#native.snapshot(given)))
+    })
+  }
+
+  at(version: VersionId): Promise<Database> {
+    const { binding } = this.#context
+    return this.#run(async () => {
+      const lifetime = new Lifetime()
+      const events = new VersionEvents()
+      const writes = new Writes(lifetime, events)
+      const native = unwrap(await this.#native.at(toNativeVersion(version), writes.settle))
+      const beside = { lifetime, writes, events, space: undefined }
+      const settings = { ...this.#settings, readOnly: true }
+      return new EmbeddedDatabase(binding, native, beside, settings)
+    })
+  }
+
+  listVersions(): Promise<VersionInfo[]> {
+    return this.#run(async () => unwrap(await this.#native.listVersions()).map(fromNativeVersion))
+  }
+
+  dropVersion(version: VersionId): Promise<void> {
+    return this.#run(async () => unwrap(await this.#native.dropVersion(toNativeVersion(version))))
+  }
+
+  backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo> {
+    const { binding, ending } = this.#context
+    return this.#run(() => backupInto(binding, this.#native, target, options, ending))
+  }
+
+  scheduleBackup(target: string | URL, options: ScheduleOptions): BackupSchedule {
+    if (!this.#context.lifetime.open) throw closed()
+    if (this.#context.readOnly) {
+      throw new CairnError('ERR_READ_ONLY', 'the database was opened for reading')
+    }
+    const path = directoryPath(target, 'target')
+    const schedule = new Schedule(path, options, {
+      backup: () => this.backup(path),
+      prune: (keep) => pruneBackups(path, { keep }),
+    })
+    for (const old of this.#schedules) if (old.stopped) this.#schedules.delete(old)
+    this.#schedules.add(schedule)
+    return schedule
+  }
+
+  archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult> {
+    const { ending } = this.#context
+    return this.#run(() => archiveInto(this.#native, writable, options, ending))
+  }
+
   stats(): Promise<DatabaseStats> {
-    return this.#run(async () =>
-      fromNativeDatabaseStats(unwrap(await this.#native.stats()), this.#refresher.lastError),
-    )
+    return this.#run(async () => {
+      const running = [...this.#schedules].filter((schedule) => !schedule.stopped)
+      const schedules = running.map((schedule) => schedule.stats())
+      const stats = unwrap(await this.#native.stats())
+      return fromNativeDatabaseStats(stats, this.#refresher.lastError, schedules)
+    })
   }
 
   refresh(): Promise<bigint> {
@@ -389,6 +517,8 @@ class EmbeddedDatabase implements Database {
     tidies?.stop()
     this.#space?.stop()
     this.#refresher.stop()
+    this.#clock?.stop()
+    for (const schedule of this.#schedules) void schedule.stop()
     this.#ending.abort()
     return closed
   }
@@ -409,7 +539,7 @@ class EmbeddedDatabase implements Database {
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     const { lifetime } = this.#context
-    if (!lifetime.open) throw new CairnError('ERR_CLOSED', 'the database is closed')
+    if (!lifetime.open) throw closed()
     try {
       return await lifetime.track(work())
     } catch (error) {
@@ -423,11 +553,15 @@ function fromNativeInfo({ name, schema, count, error }: BindingCollectionInfo): 
   return error ? { ...info, error: fromNativeError(error) } : info
 }
 
+function closed(): CairnError {
+  return new CairnError('ERR_CLOSED', 'the database is closed')
+}
+
 /** Names are checked by the engine; here only that there is one. */
-function nameOf(name: unknown): string {
+function nameOf(name: unknown, of = 'collection'): string {
   if (typeof name === 'string') return name
   const { details } = wrong('', 'string', name)
-  throw new CairnError('ERR_INVALID_NAME', 'a collection name is a string', details)
+  throw new CairnError('ERR_INVALID_NAME', `a ${of} name is a string`, details)
 }
 
 function listenerOf(event: unknown, listener: unknown): VersionListener {

@@ -1,10 +1,20 @@
 // cairndb: the public entry. Everything a user can import is named here.
 import { loadBinding } from './native/loader.js'
 
+export { listBackups, pruneBackups, restore, verifyBackup } from './backup.js'
 export { open } from './database.js'
 export { documentFields, documentOf } from './document.js'
 export { CairnError, isCairnError } from './errors.js'
 export { version } from './version.js'
+export type { ArchiveOptions, ArchiveResult, ArchiveSource } from './archive.js'
+export type {
+  BackupInfo,
+  BackupOptions,
+  RestoreOptions,
+  RestoreResult,
+  VerifiedBackups,
+  VerifyBackupOptions,
+} from './backup.js'
 export type { Collection } from './collection.js'
 export type { CollectionInfo, Database } from './database.js'
 export type { DocumentFields, DocumentMetadata, DocumentMetadataInput } from './document.js'
@@ -32,6 +42,7 @@ export type {
   StoredVectorField,
   VectorField,
 } from './schema.js'
+export type { BackupSchedule, ScheduleOptions, ScheduleStats } from './schedule.js'
 export type { CollectionStats, DatabaseStats, SegmentStats } from './stats.js'
 export type { VersionListener } from './internal/version-events.js'
 export type {
@@ -62,6 +73,7 @@ export type {
   WriteOptions,
   WriteResult,
 } from './types.js'
+export type { VersionId, VersionInfo } from './versions.js'
 
 /** Instruction set that the distance kernels use here: `avx512`, `avx2`, `neon` or `scalar`. */
 export function simdLevel(): string {

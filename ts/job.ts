@@ -9,6 +9,15 @@ import type { CompactOptions } from './types.js'
 /** How often progress is reported. */
 const progressMs = 100
 
+/** How a long call is watched and ended. */
+export interface JobOptions {
+  /** Called now and then with what is done and what there is in all. */
+  readonly onProgress?:
+    ((progress: { readonly done: number; readonly total: number }) => void) | undefined
+  /** Ends it with `ERR_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
 const optionNames = new Set(['onProgress', 'signal'])
 
 /**
@@ -17,19 +26,29 @@ const optionNames = new Set(['onProgress', 'signal'])
  * @param ending - Fires when the database begins to close.
  */
 export async function runJob(
-  { BindingTicket }: Pick<Binding, 'BindingTicket'>,
+  binding: Pick<Binding, 'BindingTicket'>,
   options: CompactOptions | undefined,
   ending: AbortSignal,
   call: (ticket: BindingTicket) => Promise<Answer<undefined>>,
 ): Promise<void> {
   const given = optionsOf<CompactOptions>(options, optionNames, 'compact options')
+  await watchJob(binding, given, ending, call)
+}
+
+/** {@link runJob} with options whose names were checked, for calls that have others as well. */
+export async function watchJob<T>(
+  { BindingTicket }: Pick<Binding, 'BindingTicket'>,
+  given: JobOptions,
+  ending: AbortSignal | undefined,
+  call: (ticket: BindingTicket) => Promise<Answer<T>>,
+): Promise<T> {
   const onProgress = callback(given.onProgress, 'onProgress')
   const signal = checkSignal(given.signal)
   throwIfAborted(signal)
 
   const ticket = new BindingTicket()
   const cancel = (): void => ticket.cancel()
-  const signals = signal === undefined ? [ending] : [ending, signal]
+  const signals = [ending, signal].filter((each) => each !== undefined)
   const failures: unknown[] = []
   const report = (): void => {
     const [done = 0, total = 0] = ticket.progress()
@@ -44,16 +63,17 @@ export async function runJob(
   const unlisten = signals.map((each) => listen(each, cancel))
   const timer = setInterval(report, progressMs)
   try {
-    unwrap(await call(ticket))
+    const value = unwrap(await call(ticket))
     report()
+    // What the callback threw is the caller's own.
+    if (failures.length > 0) throw failures[0]
+    return value
   } catch (error) {
-    if (failures.length === 0) throw reason(error, signal)
+    throw failures.length > 0 ? failures[0] : reason(error, signal)
   } finally {
     clearInterval(timer)
     for (const leave of unlisten) leave()
   }
-  // What the callback threw is the caller's own.
-  if (failures.length > 0) throw failures[0]
 }
 
 /** Whose wish it was that the job ended. */

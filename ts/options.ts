@@ -1,6 +1,8 @@
 // Options of `open`: defaults, checks, and the frozen form the rest of the package uses.
 import { availableParallelism, hostname, totalmem } from 'node:os'
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { types } from 'node:util'
 import process from 'node:process'
 import { callback, notYet, numberWithin, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
@@ -70,9 +72,14 @@ export interface OpenOptions {
   readonly cacheBytes?: number | undefined
   /** Not adjustable in this version: 256 MiB. */
   readonly blockCacheBytes?: number | undefined
-  /** Not adjustable in this version: 1. */
+  /**
+   * Versions without a name that stay openable with `at`. Integer from 1, default 1: the newest recorded one.
+   * With more than 1, or with `retainMs`, versions are recorded by themselves: at each `db.commit()` that has
+   * something new, and at most once a minute while there are writes. Each costs the files that the current state
+   * no longer needs. Those with a name stay until `dropVersion`.
+   */
   readonly retainVersions?: number | undefined
-  /** Not adjustable in this version: 0. */
+  /** How long versions without a name stay at least, in milliseconds. Integer from 0, default 0. */
   readonly retainMs?: number | undefined
   /**
    * Encrypts a new database, and opens one that is encrypted: its files, logs and temporary files cannot be
@@ -111,6 +118,8 @@ export interface ResolvedOptions {
   readonly compactionRateMax: number
   readonly idempotencyWindowMs: number
   readonly threads: number
+  readonly retainVersions: number
+  readonly retainMs: number
   readonly host: string
   readonly pid: number
   readonly encryption: KeySource | undefined
@@ -122,8 +131,6 @@ const later = {
   cacheDir: undefined,
   cacheBytes: undefined,
   blockCacheBytes: 256 * MiB,
-  retainVersions: 1,
-  retainMs: 0,
 } as const
 
 const names = new Set([
@@ -140,6 +147,8 @@ const names = new Set([
   'idempotencyWindowMs',
   'threads',
   'encryption',
+  'retainVersions',
+  'retainMs',
   'onWarning',
   ...Object.keys(later),
 ])
@@ -184,12 +193,35 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
       given.threads === undefined
         ? availableParallelism()
         : wholeNumber(given.threads, 'threads', 1, 1024),
+    retainVersions:
+      given.retainVersions === undefined
+        ? 1
+        : wholeNumber(given.retainVersions, 'retainVersions', 1, Number.MAX_SAFE_INTEGER),
+    retainMs:
+      given.retainMs === undefined
+        ? 0
+        : wholeNumber(given.retainMs, 'retainMs', 0, Number.MAX_SAFE_INTEGER),
     host: hostname(),
     pid: process.pid,
     encryption:
       given.encryption === undefined ? undefined : keySource(given.encryption, 'encryption'),
     onWarning: callback(given.onWarning, 'onWarning') ?? emitWarning,
   })
+}
+
+/** An absolute path from a path or a `file:` URL. */
+export function directoryPath(value: unknown, path: string): string {
+  if (value instanceof URL) {
+    if (value.protocol !== 'file:') {
+      throw wrong('only file: URLs name a directory', 'file:', value.protocol, path)
+    }
+    return pathOf(fileURLToPath(value), path)
+  }
+  if (typeof value === 'string' && /^[a-z][a-z\d+.-]*:\/\//i.test(value)) {
+    throw wrong('a URL is given as a URL object', 'path or new URL(...)', value, path)
+  }
+  if (types.isProxy(value)) throw wrong(`${path} must be a path`, 'string', value, path)
+  return pathOf(value, path)
 }
 
 /** An absolute path from what a user calls one. */

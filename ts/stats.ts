@@ -4,6 +4,7 @@ import type {
   BindingDatabaseStats,
   BindingSegmentStats,
 } from './native/binding.js'
+import type { ScheduleStats } from './schedule.js'
 
 /** Figures of a collection. All sizes are bytes. */
 export interface CollectionStats {
@@ -47,10 +48,14 @@ export interface SegmentStats {
 
 /** Figures of a database. */
 export interface DatabaseStats {
-  /** Version of the newest write. */
+  /** Version of the newest write, or of the newest snapshot when that is above. */
   readonly version: bigint
   /** With `mode: 'ro'`: why the last look for a newer version failed, if it did. */
   readonly lastRefreshError: string | null
+  /** Why the last version that should have come or gone by itself (`retainVersions`, `retainMs`) did not. */
+  readonly lastVersionError: string | null
+  /** Backups that are made by themselves. */
+  readonly schedules: readonly ScheduleStats[]
   /** Figures by collection. */
   readonly collections: Readonly<Record<string, CollectionStats>>
 }
@@ -66,12 +71,15 @@ export function fromNativeStats(stats: BindingCollectionStats): CollectionStats 
 
 /** Public form of a database's figures. */
 export function fromNativeDatabaseStats(
-  { version, collections }: BindingDatabaseStats,
+  { version, lastVersionError, collections }: BindingDatabaseStats,
   lastRefreshError: string | null,
+  schedules: readonly ScheduleStats[] = [],
 ): DatabaseStats {
   return {
+    schedules,
     version,
     lastRefreshError,
+    lastVersionError: lastVersionError ?? null,
     collections: Object.fromEntries(
       collections.map(({ name, stats }) => [name, fromNativeStats(stats)]),
     ),

@@ -103,6 +103,7 @@ export interface BindingSegmentStats {
 /** Figures of a database. */
 export interface BindingDatabaseStats {
   readonly version: bigint
+  readonly lastVersionError?: string | null
   readonly collections: readonly { readonly name: string; readonly stats: BindingCollectionStats }[]
 }
 
@@ -179,6 +180,8 @@ export interface BindingOptions {
   readonly compactionRateMax: number
   readonly idempotencyWindowMs: number
   readonly threads: number
+  readonly retainVersions: number
+  readonly retainMs: number
   readonly host: string
   readonly pid: number
   readonly encryption?: NamedKey | undefined
@@ -197,6 +200,87 @@ export interface BindingDatabase {
   stats(): Promise<Answer<BindingDatabaseStats>>
   refresh(): Promise<Answer<bigint>>
   rotateKey(key: NamedKey): Promise<Answer<undefined>>
+  snapshot(name: string | null): Promise<Answer<BindingVersion>>
+  listVersions(): Promise<Answer<BindingVersion[]>>
+  /** By number, name, or time in milliseconds since 1970 UTC. */
+  at(version: bigint | string | number, onWrites: OnWrites): Promise<Answer<BindingDatabase>>
+  dropVersion(version: bigint | string | number): Promise<Answer<undefined>>
+  recordWhenDue(): Promise<Answer<boolean>>
+  backup(
+    target: string,
+    name: string | null,
+    version: bigint | string | number | null,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingBackup>>
+  archive(version: bigint | string | number | null): Promise<Answer<BindingArchive>>
+  close(): Promise<Answer<undefined>>
+}
+
+/** A recorded version. */
+export interface BindingVersion {
+  readonly version: bigint
+  readonly name?: string | null
+  /** Milliseconds since 1970 UTC. */
+  readonly created: number
+  readonly error?: BindingError | null
+}
+
+/** One backup. */
+export interface BindingBackup {
+  readonly id: number
+  readonly name?: string | null
+  readonly version: bigint
+  /** Milliseconds since 1970 UTC. */
+  readonly created: number
+  readonly files: number
+  readonly bytesTotal: number
+  readonly filesCopied: number
+  readonly bytesCopied: number
+  readonly error?: BindingError | null
+}
+
+/** What was restored or archived. */
+export interface BindingRestored {
+  readonly version: bigint
+  readonly files: number
+  readonly bytes: number
+}
+
+/** What was verified. */
+export interface BindingVerified {
+  readonly backups: number
+  readonly files: number
+  readonly bytes: number
+}
+
+/** What is restored. */
+export interface BindingWanted {
+  readonly id?: number | undefined
+  readonly version?: bigint | string | number | undefined
+  readonly keys: readonly NamedKey[]
+}
+
+/** Who works in a directory of backups. */
+export interface BindingWorker {
+  readonly threads: number
+  readonly host: string
+  readonly pid: number
+}
+
+/** An archive that is being written. */
+export interface BindingArchive {
+  info(): BindingRestored | null
+  /** Nothing at the end. */
+  next(bytesMax: number): Promise<Answer<Uint8Array>>
+  close(): Promise<Answer<undefined>>
+}
+
+/** An archive that is being read. */
+export interface BindingUnarchive {
+  write(bytes: Uint8Array): Promise<Answer<undefined>>
+  /** Id of the key that it needs, once all of it was taken; null when it is not encrypted. */
+  keyId(): Promise<Answer<string | null>>
+  finish(key: NamedKey | null): Promise<Answer<BindingRestored>>
   close(): Promise<Answer<undefined>>
 }
 
@@ -220,5 +304,27 @@ export interface Binding {
     keyId(path: string, threads: number): Promise<Answer<string | null>>
   }
   readonly BindingTicket: new () => BindingTicket
+  readonly BindingUnarchive: {
+    open(target: string, worker: BindingWorker): Promise<Answer<BindingUnarchive>>
+  }
+  readonly BindingBackups: {
+    list(target: string, worker: BindingWorker): Promise<Answer<BindingBackup[]>>
+    verify(
+      target: string,
+      id: number | null,
+      worker: BindingWorker,
+      ticket: BindingTicket | null,
+    ): Promise<Answer<BindingVerified>>
+    prune(target: string, keep: number, worker: BindingWorker): Promise<Answer<number[]>>
+    restore(
+      source: string,
+      target: string,
+      wanted: BindingWanted,
+      worker: BindingWorker,
+      ticket: BindingTicket | null,
+    ): Promise<Answer<BindingRestored>>
+    /** Ids of the keys that a directory of backups needs, or a database; none where nothing is encrypted. */
+    keyIds(source: string, worker: BindingWorker): Promise<Answer<string[]>>
+  }
   simdLevel(): string
 }

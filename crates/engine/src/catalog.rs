@@ -46,6 +46,12 @@ impl Catalog {
     }
 }
 
+/// An id that no other database has.
+pub(crate) fn fresh_id(env: &Env) -> String {
+    let random = || env.entropy.next_u64();
+    format!("{:016x}{:016x}", random(), random())
+}
+
 /// The current catalog, or `None` in a directory that has none yet. Nothing is written.
 pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
     let Some(version) = cairn_storage::read_current(env, dir)? else {

@@ -1,7 +1,6 @@
 //! A directory of collections with one writer.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,35 +10,47 @@ use parking_lot::Mutex;
 use cairn_env::{EntryKind, Env};
 use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError};
 
+use crate::backup::{MARK, refuse_unfinished};
 use crate::catalog::{self, Catalog, CatalogEntry};
 use crate::collection::{self, Collection, CollectionStats, Opening};
 use crate::encryption::{self, KeyProvider};
 use crate::error::{Code, Error, Result, closed, read_only};
 use crate::limits::COLLECTIONS_MAX;
-use crate::manifest;
+use crate::manifest::{self, Manifest};
 use crate::options::Options;
+use crate::retained::{COLLECTIONS, Hold, Retained, collection_dir, dir_name};
 use crate::schema::{Schema, validate_collection_name};
 use crate::space::Unflushed;
 use crate::stop::Job;
+use crate::versions::Versions;
 
 /// An open database.
+///
+/// Locks, in the order in which one thread may take them: `recorded_versions`, then `state`, then
+/// those of collections.
 pub struct Database {
     pub(crate) env: Env,
     pub(crate) dir: PathBuf,
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) versions: Arc<AtomicU64>,
     unflushed: Unflushed,
     /// Whether another process writes here, whom this one follows; held while it does so, before
     /// `state`.
     pub(crate) follows: Mutex<bool>,
+    pub(crate) retained: Arc<Retained>,
+    pub(crate) recorded_versions: Mutex<Versions>,
+    /// Why a version that should have come or gone by itself did not, the last time.
+    pub(crate) version_error: Mutex<Option<String>>,
     state: Mutex<State>,
     /// Of an encrypted database; the environment seals with them.
-    keys: Option<Arc<DataKeys>>,
+    pub(crate) keys: Option<Arc<DataKeys>>,
 }
 
 pub(crate) struct State {
     /// `None` once closed.
     role: Option<Role>,
+    /// Keeps the files of the version that this is open at.
+    hold: Option<Hold>,
     pub(crate) catalog: Catalog,
     /// Collections by id; one that could not be opened keeps its error.
     pub(crate) open: BTreeMap<u64, Result<Arc<Collection>>>,
@@ -81,12 +92,12 @@ pub struct DatabaseStats {
     pub pid: u32,
     /// Machine that holds the directory.
     pub host: String,
+    /// Why the last version that should have been made by itself was not.
+    pub last_version_error: Option<String>,
     /// By name. One that could not be opened has nothing but its error, as the last one of the
     /// background.
     pub collections: Vec<(String, CollectionStats)>,
 }
-
-const COLLECTIONS: &str = "collections";
 
 impl Database {
     /// Opens the database in `dir`, or creates it. Takes the directory's lock and recovers every
@@ -98,7 +109,7 @@ impl Database {
     /// another than the recorded one, or the key does not fit: a wrong one, none for an encrypted
     /// database, or one for a database that is not.
     pub fn open(mut env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
-        make_dirs(&env, dir)?;
+        collection::make_dirs(&env, dir)?;
         let me = Holder {
             pid: options.pid,
             host: options.host.clone(),
@@ -110,9 +121,11 @@ impl Database {
         collection::make_dir(&*env.disk, &dir.join(COLLECTIONS))?;
         let catalog = match catalog::read(&env, dir)? {
             Some(catalog) => {
-                encryption::check(dir, &options, keys.as_ref())?;
+                encryption::check(dir, &options, keys.is_some())?;
                 catalog::settle(&env, dir, &catalog)?;
                 check_wal_dir(&catalog, &options)?;
+                // The restore that made it was killed at its very end.
+                collection::remove_file(&*env.disk, &dir.join(MARK))?;
                 catalog
             }
             None => {
@@ -120,20 +133,17 @@ impl Database {
                     version: 1,
                     next_id: 1,
                     wal_dir: options.wal_dir.as_ref().map(|d| d.display().to_string()),
-                    id: format!(
-                        "{:016x}{:016x}",
-                        env.entropy.next_u64(),
-                        env.entropy.next_u64()
-                    ),
+                    id: catalog::fresh_id(&env),
                     collections: Vec::new(),
                 };
+                refuse_unfinished(&env, dir)?;
                 refuse_lost_catalog(&env, dir)?;
                 if let Some(logs) = logs_dir(&first) {
-                    make_dirs(&env, &logs)?;
-                    sync_names_above(&env, &logs)?;
+                    collection::make_dirs(&env, &logs)?;
+                    collection::sync_names_above(&env, &logs)?;
                 }
                 collection::sync_dir(&*env.disk, dir)?;
-                sync_names_above(&env, dir)?;
+                collection::sync_names_above(&env, dir)?;
                 encryption::begin(&mut env, dir, &options, &mut keys)?;
                 catalog::publish(&env, dir, &first)?;
                 first
@@ -151,6 +161,12 @@ impl Database {
         };
         let role = Role::Writer(lock, logs_lock);
         let database = Self::with(env, dir, options, role, catalog, keys);
+        Versions::settle(&database.env, dir)?;
+        let recorded = Versions::read(&database, &database.retained)?;
+        // A version may have a higher number than any write.
+        let counter = &database.versions;
+        counter.fetch_max(recorded.last(), Ordering::Relaxed);
+        *database.recorded_versions.lock() = recorded;
         database.open_all()?;
         Ok(Arc::new(database))
     }
@@ -165,14 +181,18 @@ impl Database {
         keys: Option<Arc<DataKeys>>,
     ) -> Self {
         Self {
+            retained: Retained::new(&env, dir),
             env,
             dir: dir.to_path_buf(),
             options,
             versions: Arc::new(AtomicU64::new(0)),
             unflushed: Unflushed::default(),
             follows: Mutex::new(false),
+            recorded_versions: Mutex::default(),
+            version_error: Mutex::default(),
             state: Mutex::new(State {
                 role: Some(role),
+                hold: None,
                 catalog,
                 open: BTreeMap::new(),
                 poisoned: false,
@@ -195,6 +215,30 @@ impl Database {
         // Held to the end: the directory must not be freed meanwhile.
         let _state = self.writable()?;
         encryption::rotate(self.keys.as_ref(), provider)
+    }
+
+    /// A version of `base`, whose files `hold` keeps, without its collections.
+    pub(crate) fn for_reading(
+        base: &Self,
+        catalog: Catalog,
+        versions: Arc<AtomicU64>,
+        hold: Hold,
+    ) -> Self {
+        let (env, options) = (base.env.clone(), base.options.clone());
+        let keys = base.keys.clone();
+        let mut database = Self::with(env, &base.dir, options, Role::Reader, catalog, keys);
+        database.retained = Arc::clone(&base.retained);
+        database.versions = versions;
+        database.state.get_mut().hold = Some(hold);
+        database
+    }
+
+    /// Opens what `manifest` says of a collection that the catalog lists.
+    pub(crate) fn open_version_of(&self, entry: &CatalogEntry, manifest: Manifest) {
+        let root = self.root_of(entry.id);
+        let opening = self.opening(entry, &root, &root);
+        let opened = collection::open_frozen(opening, manifest);
+        self.state.lock().open.insert(entry.id, opened);
     }
 
     /// Creates a collection.
@@ -251,28 +295,28 @@ impl Database {
         }
     }
 
-    /// Drops a collection with everything in it.
+    /// Drops a collection with everything in it, save what recorded versions have of it.
     ///
     /// # Errors
     /// `ERR_NOT_FOUND`; what the disk says. Once the catalog is published it is gone for good.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
         validate_collection_name(name)?;
-        let (root, wal_dir, dropped) = {
+        // A version that is being made has it or has it not.
+        let _no_version_is_made = self.recorded_versions.lock();
+        let (id, wal_dir, dropped) = {
             let mut state = self.writable()?;
             let id = state.entry(name)?.id;
-            let (root, wal_dir) = (self.root_of(id), self.wal_dir_of(id, &state.catalog));
+            let wal_dir = self.wal_dir_of(id, &state.catalog);
             let mut next = state.catalog.clone();
             next.collections.retain(|entry| entry.id != id);
             self.publish(&mut state, next)?;
-            (root, wal_dir, state.open.remove(&id))
+            (id, wal_dir, state.open.remove(&id))
         };
         if let Some(Ok(collection)) = dropped {
             collection.abandon();
         }
-        for dir in [root, wal_dir] {
-            collection::remove_tree(&self.env, &dir)?;
-        }
-        Ok(())
+        self.retained.remove_collection(id)?;
+        collection::remove_tree(&self.env, &wal_dir)
     }
 
     /// Gives a collection another name.
@@ -345,6 +389,7 @@ impl Database {
         // Read first: what is written meanwhile may not be covered.
         let version = self.versions.load(Ordering::Relaxed);
         self.each(|collection| collection.commit().map(drop))?;
+        self.record_after_commit();
         Ok(version)
     }
 
@@ -397,6 +442,7 @@ impl Database {
             version: self.versions.load(Ordering::Relaxed),
             pid: self.options.pid,
             host: self.options.host.clone(),
+            last_version_error: self.version_error.lock().clone(),
             collections,
         })
     }
@@ -411,11 +457,18 @@ impl Database {
         if state.role.is_none() {
             return Ok(());
         }
+        if !state.is_reader() {
+            self.retained.close();
+        }
         let mut outcome = Ok(());
         for collection in std::mem::take(&mut state.open).into_values().flatten() {
             outcome = outcome.and(collection.close());
         }
         state.role = None;
+        let hold = state.hold.take();
+        drop(state);
+        // Files may go with it.
+        drop(hold);
         outcome
     }
 
@@ -460,7 +513,12 @@ impl Database {
         [root, wal_dir]: &[PathBuf; 2],
     ) -> Result<Arc<Collection>> {
         let id = entry.id;
-        collection::create(&self.env, id, root, wal_dir)?;
+        let first = Manifest {
+            version: 1,
+            collection: id,
+            ..Manifest::default()
+        };
+        collection::create(&self.env, root, wal_dir, &first)?;
         let opened = self.open_entry(&entry, &state.catalog)?;
         let mut next = state.catalog.clone();
         next.next_id += 1;
@@ -507,8 +565,15 @@ impl Database {
             for entry in collection::list(&*self.env.disk, &dir)? {
                 let ours =
                     u64::from_str_radix(&entry.name, 16).is_ok_and(|id| dir_name(id) == entry.name);
-                if entry.kind == EntryKind::Dir && ours && !listed(&entry.name) {
-                    collection::remove_tree(&self.env, &dir.join(&entry.name))?;
+                if entry.kind != EntryKind::Dir || !ours || listed(&entry.name) {
+                    continue;
+                }
+                match u64::from_str_radix(&entry.name, 16) {
+                    // Versions may have files of it.
+                    Ok(id) if dir == self.dir.join(COLLECTIONS) => {
+                        self.retained.remove_collection(id)?;
+                    }
+                    _ => collection::remove_tree(&self.env, &dir.join(&entry.name))?,
                 }
             }
         }
@@ -546,11 +611,12 @@ impl Database {
             options: &self.options,
             versions: &self.versions,
             unflushed: &self.unflushed,
+            retained: &self.retained,
         }
     }
 
     fn root_of(&self, id: u64) -> PathBuf {
-        self.dir.join(COLLECTIONS).join(dir_name(id))
+        self.dir.join(collection_dir(id))
     }
 
     fn wal_dir_of(&self, id: u64, catalog: &Catalog) -> PathBuf {
@@ -568,7 +634,7 @@ impl Database {
         }
     }
 
-    fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+    pub(crate) fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.state()?;
         state.refuse_reader()?;
         if state.poisoned {
@@ -607,16 +673,20 @@ impl Database {
 }
 
 impl State {
+    pub(crate) fn is_reader(&self) -> bool {
+        matches!(self.role, Some(Role::Reader))
+    }
+
     /// An open collection, or why it is not.
     fn share(opened: &Result<Arc<Collection>>) -> Result<Arc<Collection>> {
         opened.as_ref().map(Arc::clone).map_err(Error::duplicate)
     }
 
     fn refuse_reader(&self) -> Result<()> {
-        match self.role {
-            Some(Role::Reader) => Err(read_only()),
-            _ => Ok(()),
+        if self.is_reader() {
+            return Err(read_only());
         }
+        Ok(())
     }
 
     fn entry(&self, name: &str) -> Result<&CatalogEntry> {
@@ -625,7 +695,7 @@ impl State {
         })
     }
 
-    fn find(&self, name: &str) -> Result<Arc<Collection>> {
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Collection>> {
         let id = self.entry(name)?.id;
         let opened = self
             .open
@@ -649,52 +719,12 @@ fn logs_dir(catalog: &Catalog) -> Option<PathBuf> {
     Some(Path::new(dir).join(&catalog.id))
 }
 
-fn dir_name(id: u64) -> String {
-    format!("{id:016x}")
-}
-
-/// Creates `dir` and what is missing above it.
-fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
-    let shown = || dir.display().to_string();
-    let entry = env.disk.entry(dir);
-    match entry.map_err(StorageError::io("entry", dir))? {
-        Some(EntryKind::Dir) => Ok(()),
-        Some(_) => Err(
-            Error::new(Code::InvalidArgument, "the path is not a directory").text("path", shown()),
-        ),
-        None => {
-            if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-                make_dirs(env, parent)?;
-            }
-            collection::make_dir(&*env.disk, dir)?;
-            if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-                collection::sync_dir(&*env.disk, parent)?;
-            }
-            Ok(())
-        }
-    }
-}
-
 /// Refuses to begin anew in a directory that has collections: what listed them has gone.
 fn refuse_lost_catalog(env: &Env, dir: &Path) -> Result<()> {
     let entries = collection::list(&*env.disk, &dir.join(COLLECTIONS))?;
     if entries.iter().any(|entry| entry.kind == EntryKind::Dir) {
         let file = dir.join("CURRENT");
         return Err(StorageError::Missing { file }.into());
-    }
-    Ok(())
-}
-
-/// Makes the name of a new database durable, and those above it. A process that made them may
-/// have been killed before it came to that.
-fn sync_names_above(env: &Env, dir: &Path) -> Result<()> {
-    let named = |above: &&Path| !above.as_os_str().is_empty();
-    for above in dir.ancestors().skip(1).filter(named) {
-        match env.disk.sync_dir(above) {
-            // A directory that may not be read was not made here.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            other => other.map_err(StorageError::io("sync_dir", above))?,
-        }
     }
     Ok(())
 }

@@ -68,9 +68,9 @@ pub(crate) fn begin(
 
 /// Refuses a key for a database that was found in clear. That an encrypted one has its key was seen
 /// before its catalog was read.
-pub(crate) fn check(dir: &Path, options: &Options, keys: Option<&Arc<DataKeys>>) -> Result<()> {
-    match (&options.encryption, keys) {
-        (Some(_), None) => Err(DataKeys::not_encrypted(dir).into()),
+pub(crate) fn check(dir: &Path, options: &Options, is_encrypted: bool) -> Result<()> {
+    match &options.encryption {
+        Some(_) if !is_encrypted => Err(DataKeys::not_encrypted(dir).into()),
         _ => Ok(()),
     }
 }

@@ -46,6 +46,7 @@
 #[cfg(not(target_endian = "little"))]
 compile_error!("stored numbers are little-endian and are read as they lie");
 
+mod backup;
 mod batch;
 mod catalog;
 mod collection;
@@ -65,6 +66,7 @@ mod options;
 mod payload;
 mod query;
 mod refresh;
+mod retained;
 mod scan;
 mod schema;
 mod search;
@@ -74,8 +76,13 @@ mod space;
 mod stop;
 mod tombstones;
 mod ulid;
+mod versions;
 mod view;
 
+pub use backup::{
+    Archive, BackupInfo, BackupOptions, RestoreInfo, Unarchive, Verified, backup_key_ids,
+    list_backups, prune_backups, restore, verify_backup,
+};
 pub use batch::{Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
 pub use collection::{Collection, CollectionStats, Done, SegmentStats};
 pub use database::{CollectionInfo, Database, DatabaseStats};
@@ -90,6 +97,7 @@ pub use schema::{
 };
 pub use snapshot::Snapshot;
 pub use stop::{Job, ProgressFn, Stop};
+pub use versions::{VersionId, VersionInfo};
 
 /// The instruction set whose distance kernels this process uses, such as `avx512`.
 #[must_use]

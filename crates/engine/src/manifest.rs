@@ -4,6 +4,7 @@
 //! point of flush and compaction. The bytes are a MessagePack map with named members, so a later
 //! version can add members that this one skips.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use cairn_storage::{SegmentFile, StorageError};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::{Key, KeyBuf};
+use crate::retained::FileId;
 use crate::ulid::Ulid;
 
 /// One state of a collection.
@@ -38,6 +40,24 @@ pub(crate) struct OutcomesEntry {
     /// The version of the newest; part of its name.
     pub lsn: u64,
     pub count: u32,
+}
+
+impl Manifest {
+    /// Every file it lists.
+    pub fn files(&self) -> BTreeSet<FileId> {
+        self.listed().map(|(file, _)| file).collect()
+    }
+
+    /// Every file it lists, and what the file must be.
+    pub fn listed(&self) -> impl Iterator<Item = (FileId, FileEntry)> {
+        let of = |entry: &SegmentEntry| {
+            let segment = FileId::segment(self.collection, entry.id);
+            let of = |d: DeletionEntry| FileId::deletions(self.collection, entry.id, d.lsn);
+            let deletions = entry.deletions.map(|d| (of(d), d.file));
+            [Some((segment, entry.file)), deletions]
+        };
+        self.segments.iter().flat_map(of).flatten()
+    }
 }
 
 /// One segment of a manifest.

@@ -59,6 +59,12 @@ pub struct Options {
     pub disk_reserve_bytes: u64,
     /// How long an idempotency key is remembered after its write.
     pub idempotency_window: Duration,
+    /// Versions without a name that are kept, at least one. With more than one, or with `retain`
+    /// above zero, versions are made by themselves: at every commit of the database that has
+    /// something new, and once a minute while there are writes.
+    pub retain_versions: usize,
+    /// How long versions without a name are kept at least.
+    pub retain: Duration,
     /// Name of this machine, for the lock's holder.
     pub host: String,
     /// Process id, for the lock's holder.
@@ -87,6 +93,8 @@ impl Default for Options {
             compaction_rate_max: None,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             idempotency_window: Duration::from_secs(24 * 60 * 60),
+            retain_versions: 1,
+            retain: Duration::ZERO,
             host: String::from("unknown"),
             pid: std::process::id(),
         }

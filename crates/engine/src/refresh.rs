@@ -37,7 +37,7 @@ impl Database {
             return Err(Error::new(Code::NotFound, "no database is there")
                 .text("path", dir.display().to_string()));
         }
-        encryption::check(dir, &options, keys.as_ref())?;
+        encryption::check(dir, &options, keys.is_some())?;
         let role = Role::Reader;
         let database = Self::with(env, dir, options, role, Catalog::default(), keys);
         *database.follows.lock() = true;

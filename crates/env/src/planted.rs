@@ -38,11 +38,13 @@ pub enum Bug {
     ReusesNonce,
     /// Frames of the log are not encrypted.
     WalInClear,
+    /// Files that a recorded version lists are removed with those that nobody lists.
+    GarbageIgnoresVersions,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -60,6 +62,7 @@ impl Bug {
         Self::ReaderMixesVersions,
         Self::ReusesNonce,
         Self::WalInClear,
+        Self::GarbageIgnoresVersions,
     ];
 }
 

@@ -42,6 +42,10 @@ pub struct BindingOptions {
     pub idempotency_window_ms: f64,
     /// Workers of the pool; heeded by the first open of the process.
     pub threads: u32,
+    /// Versions without a name that are kept.
+    pub retain_versions: f64,
+    /// Milliseconds for which they are kept at least.
+    pub retain_ms: f64,
     /// Name of this machine.
     pub host: String,
     /// Process id.
@@ -60,14 +64,45 @@ pub struct BindingKey {
 }
 
 /// The key, copied out of JavaScript's memory.
-fn given_key(given: &BindingKey) -> Result<Arc<dyn KeyProvider>> {
+pub(crate) fn given_key(given: &BindingKey) -> Result<Arc<dyn KeyProvider>> {
+    Ok(Arc::new(named_key(given)?))
+}
+
+/// Several keys, or none; one alone by any name.
+pub(crate) fn given_keys(given: &[BindingKey]) -> Result<Option<Arc<dyn KeyProvider>>> {
+    match given {
+        [] => Ok(None),
+        [one] => given_key(one).map(Some),
+        several => {
+            let keys: Result<Vec<_>> = several.iter().map(named_key).collect();
+            Ok(Some(Arc::new(Keys(keys?))))
+        }
+    }
+}
+
+/// Keys that backups of different times need.
+#[derive(Debug)]
+struct Keys(Vec<NamedKey>);
+
+impl KeyProvider for Keys {
+    fn current(&self) -> NamedKey {
+        self.0.last().expect("there are several").clone()
+    }
+
+    fn key(&self, id: &str) -> Option<Key> {
+        let named = self.0.iter().find(|named| named.id == id)?;
+        Some(named.key.clone())
+    }
+}
+
+fn named_key(given: &BindingKey) -> Result<NamedKey> {
     let bytes: &[u8; KEY_BYTES] = given.key[..]
         .try_into()
         .map_err(|_| Error::new(Code::InvalidArgument, "a key has 32 bytes"))?;
-    Ok(Arc::new(NamedKey {
+    Ok(NamedKey {
         id: given.id.clone(),
         key: Key::new(bytes),
-    }))
+    })
 }
 
 /// A collection as a listing shows it.
@@ -86,15 +121,15 @@ pub struct BindingCollectionInfo {
 /// An open database.
 #[napi]
 pub struct BindingDatabase {
-    inner: Owned<Database>,
+    pub(crate) inner: Owned<Database>,
     /// Where answers to writes go.
-    writes: Arc<Writes>,
-    env: Env,
+    pub(crate) writes: Arc<Writes>,
+    pub(crate) env: Env,
 }
 
 /// The pool, clock and disk of this process. Made by the first open, never torn down: a thread
 /// may be in the middle of a sync when the process leaves.
-fn process_env(threads: u32) -> Env {
+pub(crate) fn process_env(threads: u32) -> Env {
     static ENV: OnceLock<Env> = OnceLock::new();
     ENV.get_or_init(|| Env::os(threads.max(1) as usize)).clone()
 }
@@ -277,7 +312,7 @@ impl BindingDatabase {
     }
 
     /// Runs a call that may wait, where nobody else has to wait for it.
-    fn call<'env, R, T>(
+    pub(crate) fn call<'env, R, T>(
         &self,
         env: &'env napi::Env,
         work: impl FnOnce(&Database) -> Result<R> + Send + 'static,
@@ -290,7 +325,7 @@ impl BindingDatabase {
         self.run(env, Lane::Blocking, work, to_js)
     }
 
-    fn run<'env, R, T>(
+    pub(crate) fn run<'env, R, T>(
         &self,
         env: &'env napi::Env,
         lane: Lane,
@@ -332,6 +367,8 @@ fn open(
             compaction: compaction(&options.compaction)?,
             compaction_rate_max: NonZeroU64::new(to_size(options.compaction_rate_max) as u64),
             idempotency_window: Duration::from_millis(to_size(options.idempotency_window_ms) as u64),
+            retain_versions: to_size(options.retain_versions),
+            retain: Duration::from_millis(to_size(options.retain_ms) as u64),
             host: options.host.clone(),
             pid: options.pid,
             ..Options::default()

@@ -15,6 +15,7 @@
 
 #![deny(missing_docs, unsafe_code)]
 
+mod backup;
 mod collection;
 mod convert;
 mod database;
@@ -24,6 +25,7 @@ mod pack;
 mod scan;
 mod stats;
 mod task;
+mod versions;
 mod writes;
 
 use napi_derive::napi;

@@ -9,6 +9,8 @@ use napi_derive::napi;
 pub struct BindingDatabaseStats {
     /// Version of the newest write.
     pub version: BigInt,
+    /// Why the last version that should have come or gone by itself did not.
+    pub last_version_error: Option<String>,
     /// Figures of each collection.
     pub collections: Vec<BindingNamedStats>,
 }
@@ -87,6 +89,7 @@ impl From<&DatabaseStats> for BindingDatabaseStats {
             });
         Self {
             version: BigInt::from(stats.version),
+            last_version_error: stats.last_version_error.clone(),
             collections: collections.collect(),
         }
     }

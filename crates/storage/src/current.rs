@@ -13,6 +13,7 @@
 //! Refused: falling back to an older version when `CURRENT` or the newest version is damaged.
 //! The newer one was acknowledged, so going back would lose writes without a word.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,14 +113,8 @@ pub fn publish(
         env.faults.hit(point).map_err(failed)
     };
 
-    let sealed = crypt::seal_new(env, &path, &about(ext, version))?;
-    let flags = sealed.as_ref().map_or(0, |_| FLAG_SEALED);
-    let body = match &sealed {
-        Some(sealed) => &*crypt::seal_body(sealed, body),
-        None => body,
-    };
-    let header = version_header(ext, version, flags, body);
-    let prepared = write_version(env, &path, &header, body).and_then(|file| {
+    let (header, body) = version_file(env, &path, ext, version, body)?;
+    let prepared = write_version(env, &path, &header, &body).and_then(|file| {
         sync_dir(&*env.disk, &dir.join(sub))?;
         hit(KillPoint::K19ManifestSynced)?;
         write_current(env, &tmp, version)?;
@@ -144,6 +139,22 @@ pub fn publish(
     commit().map_err(StorageError::into_undecided)
 }
 
+/// Header and body of a version's file, encrypted where the database is.
+fn version_file<'a>(
+    env: &Env,
+    path: &Path,
+    ext: &str,
+    version: u64,
+    body: &'a [u8],
+) -> Result<([u8; VERSION_HEADER_BYTES], Cow<'a, [u8]>)> {
+    let sealed = crypt::seal_new(env, path, &about(ext, version))?;
+    let (flags, body) = match &sealed {
+        Some(sealed) => (FLAG_SEALED, Cow::Owned(crypt::seal_body(sealed, body))),
+        None => (0, Cow::Borrowed(body)),
+    };
+    Ok((version_header(ext, version, flags, &body), body))
+}
+
 /// Writes a version's file, durable but for its name.
 fn write_version(env: &Env, path: &Path, header: &[u8], body: &[u8]) -> Result<Arc<dyn DiskFile>> {
     let file = create(env, path)?;
@@ -160,11 +171,60 @@ fn write_version(env: &Env, path: &Path, header: &[u8], body: &[u8]) -> Result<A
     Ok(file)
 }
 
+/// Writes `body` as `<sub>/<number>.<ext>` beside the others there, whole or not at all: under
+/// another name first, synced, then renamed, and `<sub>` synced. No `CURRENT` names it; being
+/// there is what counts. `<sub>` must exist.
+///
+/// # Errors
+/// What the disk says. Unless the file is then removed for good ([`remove_version`], and `<sub>`
+/// synced), it may be there after a restart.
+pub fn record(env: &Env, dir: &Path, sub: &str, ext: &str, number: u64, body: &[u8]) -> Result<()> {
+    let path = version_path(dir, sub, ext, number);
+    let tmp = path.with_extension(format!("{ext}.tmp"));
+    let commit = || {
+        let (header, body) = version_file(env, &path, ext, number, body)?;
+        write_version(env, &tmp, &header, &body)?;
+        env.disk
+            .rename(&tmp, &path)
+            .map_err(StorageError::io("rename", &path))?;
+        sync_dir(&*env.disk, &dir.join(sub))
+    };
+    commit().inspect_err(|_| {
+        let _ = remove_if_there(&*env.disk, &tmp);
+    })
+}
+
 /// The body of one version.
 ///
 /// # Errors
 /// [`StorageError::Missing`], [`StorageError::Corrupt`] or [`StorageError::Unsupported`].
 pub fn load(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result<Vec<u8>> {
+    let (path, flags, body) = read_stored(env, dir, sub, ext, version)?;
+    let about = about(ext, version);
+    if flags & FLAG_SEALED == 0 {
+        crypt::open_seal(env, &path, None, &about)?;
+        return Ok(body);
+    }
+    crypt::open_body(env, &path, VERSION_HEADER_BYTES as u64, body, &about)
+}
+
+/// Compares the checksums of one version's file. Needs no key: they cover the bytes as they are
+/// stored.
+///
+/// # Errors
+/// As [`load`].
+pub fn verify_version(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result<()> {
+    read_stored(env, dir, sub, ext, version).map(drop)
+}
+
+/// Path, flags and body of one version, as they are stored.
+fn read_stored(
+    env: &Env,
+    dir: &Path,
+    sub: &str,
+    ext: &str,
+    version: u64,
+) -> Result<(PathBuf, u16, Vec<u8>)> {
     let path = version_path(dir, sub, ext, version);
     let corrupt = |at, what: &str| Err(StorageError::corrupt(&path, at, what));
     let file = open(env, &path)?;
@@ -192,12 +252,7 @@ pub fn load(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result
     if get_u32(&header, 32) != crc32c(&body) {
         return corrupt(VERSION_HEADER_BYTES as u64, "wrong body checksum");
     }
-    let about = about(ext, version);
-    if flags & FLAG_SEALED == 0 {
-        crypt::open_seal(env, &path, None, &about)?;
-        return Ok(body);
-    }
-    crypt::open_body(env, &path, VERSION_HEADER_BYTES as u64, body, &about)
+    Ok((path, flags, body))
 }
 
 /// Versions that have a file, ascending. Names of any other form are passed over.

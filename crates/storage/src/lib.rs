@@ -37,11 +37,12 @@ mod wal;
 
 pub use checksum::{Crc32c, Crc64, crc32c};
 pub use crypt::{
-    DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey, wrapping_key_id,
+    DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey, WrappedKeys, open_part,
+    seal_part, wrapping_key_id,
 };
 pub use current::{
-    Leftover, leftovers, list_versions, load, publish, read_current, remove_leftovers,
-    remove_version,
+    Leftover, leftovers, list_versions, load, publish, read_current, record, remove_leftovers,
+    remove_version, verify_version,
 };
 pub use error::{Result, StorageError};
 pub use lock::{DirectoryLock, Holder};

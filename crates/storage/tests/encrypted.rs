@@ -9,7 +9,8 @@ use std::sync::Arc;
 use cairn_env::Env;
 use cairn_storage::{
     DataKeys, Key, KeyProvider, NamedKey, REQUIRED, Result, SectionId, SegmentReader,
-    SegmentWriter, StorageError, list_versions, load, publish, read_current, wrapping_key_id,
+    SegmentWriter, StorageError, WrappedKeys, list_versions, load, publish, read_current, record,
+    verify_version, wrapping_key_id,
 };
 use cairn_testkit::{Choice, Rng, SimDisk, sim_env_seeded};
 use common::{
@@ -675,5 +676,67 @@ fn a_rotation_that_fails_leaves_a_key_that_opens_and_files_that_are_read() {
         }
         println!("{error:?}: {failures} rotations failed, opened by old, new: {found:?}");
         assert!(failures >= 8 && found[0] > 0 && found[1] > 0, "{failures}");
+    }
+}
+
+#[test]
+fn wrapped_keys_are_copied_without_a_key_and_open_with_the_one_of_their_time() {
+    let (env, keys) = encrypted();
+    let before = WrappedKeys::read(&env, dir())
+        .expect("reads")
+        .expect("keys");
+    publish(&with(&env, &keys), dir(), "manifest", "man", 1, b"secret").expect("publishes");
+    keys.rotate(&provider("second", 2)).expect("rotates");
+    let after = WrappedKeys::read(&env, dir())
+        .expect("reads")
+        .expect("keys");
+    assert_eq!(before.key_id(dir()).expect("an id"), "first");
+    assert_eq!(after.key_id(dir()).expect("an id"), "second");
+    let unlock = |wrapped: &WrappedKeys, key| wrapped.unlock(&env, dir(), key);
+    assert_refused(unlock(&before, None), "first", "no key");
+    assert_refused(
+        unlock(&before, Some(provider("x", 2))),
+        "first",
+        "does not open",
+    );
+    for (wrapped, byte) in [(&before, 1), (&after, 2)] {
+        let keys = unlock(wrapped, Some(provider("x", byte))).expect("unlocks");
+        let body = load(&with(&env, &keys), dir(), "manifest", "man", 1).expect("loads");
+        assert_eq!(body, b"secret");
+        let copy = Path::new("/copy").join(wrapped.version.to_string());
+        let _ = env.disk.create_dir(Path::new("/copy"));
+        env.disk.create_dir(&copy).expect("a new directory");
+        wrapped.publish(&env, &copy).expect("publishes");
+        let found = WrappedKeys::read(&env, &copy).expect("reads");
+        assert_eq!(found.as_ref(), Some(wrapped));
+        let again = wrapped.publish(&env, &copy);
+        assert!(matches!(again, Err(StorageError::Limit { .. })));
+    }
+}
+
+#[test]
+fn a_recorded_file_is_encrypted_and_verified_without_a_key() {
+    let (env, keys) = encrypted();
+    let sealed = with(&env, &keys);
+    record(&sealed, dir(), "manifest", "ver", 7, b"secret").expect("records");
+    let path = dir().join("manifest").join(format!("{:020}.ver", 7));
+    let bytes = read_file(&env, &path);
+    assert!(!bytes.windows(6).any(|part| part == b"secret"));
+    assert_eq!(
+        load(&sealed, dir(), "manifest", "ver", 7).expect("loads"),
+        b"secret"
+    );
+    let clear = Env {
+        sealing: None,
+        ..env
+    };
+    let env = &clear;
+    assert_corrupt(load(env, dir(), "manifest", "ver", 7), "no keys");
+    verify_version(env, dir(), "manifest", "ver", 7).expect("is whole");
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        write_file(env, &path, &damaged);
+        verify_version(env, dir(), "manifest", "ver", 7).expect_err("is damaged");
     }
 }

@@ -76,7 +76,7 @@ impl Collection {
     }
 
     /// Flushes what was frozen at `lsn` or before; writers that go on are not waited for.
-    fn flush_through(self: &Arc<Self>, lsn: u64) -> Result<()> {
+    pub(super) fn flush_through(self: &Arc<Self>, lsn: u64) -> Result<()> {
         while self.flush_oldest(lsn)? {}
         Ok(())
     }

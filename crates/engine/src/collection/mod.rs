@@ -6,6 +6,8 @@
 
 mod commit;
 mod compaction;
+mod cut;
+mod dirs;
 mod flush;
 mod publish;
 mod recovery;
@@ -29,15 +31,18 @@ use crate::error::{Error, Result, closed, poisoned, read_only};
 use crate::idempotency::{self, Ledger};
 use crate::manifest::Manifest;
 use crate::options::Options;
+use crate::retained::Retained;
 use crate::schema::Schema;
 use crate::snapshot::Snapshot;
 use crate::space::{Room, Share};
 use crate::stop::{Job, Stop};
 use crate::view::View;
 
-pub(crate) use recovery::{
-    Opening, create, list, make_dir, open, open_frozen, remove_tree, sync_dir,
+pub(crate) use cut::{Frozen, cut_all};
+pub(crate) use dirs::{
+    list, make_dir, make_dirs, remove_file, remove_tree, sync_dir, sync_names_above,
 };
+pub(crate) use recovery::{Opening, create, open, open_frozen};
 pub(crate) use refresh::open_following;
 pub(crate) use sequence::check_vector;
 pub use stats::{CollectionStats, SegmentStats};
@@ -66,6 +71,10 @@ pub struct Collection {
     /// What its memtables will take on the disk.
     unflushed: Share,
     manifest: Mutex<Manifest>,
+    /// Versions being made that wait for the manifest of their lsn.
+    cuts: Mutex<Vec<cut::Awaited>>,
+    /// Files that others than the manifest list.
+    retained: Arc<Retained>,
     /// The published manifest's, for those who must not wait for a publication.
     flushed_lsn: AtomicU64,
     /// When the last flush ended, in milliseconds of the monotonic clock; its start stands for none.

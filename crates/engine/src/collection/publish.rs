@@ -11,11 +11,12 @@ use crate::error::{Code, Error, Result, closed};
 use crate::idempotency;
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::memtable::Memtable;
+use crate::retained::FileId;
 use crate::segment::{self, Segment};
 use crate::ulid::Ulid;
 use crate::view::View;
 
-use super::recovery::{make_dir, sync_dir};
+use super::dirs::{make_dir, sync_dir};
 use super::{Collection, Core};
 
 /// Marks rows of a new segment as deleted whose origins were deleted since it was built. Called
@@ -30,6 +31,14 @@ pub(super) struct Edit {
     pub removed: Vec<Ulid>,
     /// The memtable it replaces, and the version through which everything is now in segments.
     pub flushed: Option<(Arc<Memtable>, u64)>,
+}
+
+/// Files that a publication made needless.
+struct Stale {
+    /// Recorded versions may list them.
+    deletions: Vec<FileId>,
+    /// No version lists outcomes.
+    outcomes: Option<PathBuf>,
 }
 
 impl Collection {
@@ -48,7 +57,7 @@ impl Collection {
         // Once closed, the directory may be another writer's.
         if let Err(error) = self.core.lock().writable() {
             // No manifest lists it, and none will.
-            new.inspect(|segment| segment.doom());
+            new.inspect(|segment| segment.doom(&self.retained));
             return Err(error);
         }
         let mut next = current.clone();
@@ -69,9 +78,10 @@ impl Collection {
         let mut stale = self.publish_files(&mut next, &segments).inspect_err(|_| {
             if let Some(segment) = new.filter(|_| !self.core.lock().poisoned) {
                 // The next try writes another.
-                segment.doom();
+                segment.doom(&self.retained);
             }
         })?;
+        self.keep_for_cuts(&current);
         let before = std::mem::replace(&mut *current, next);
         self.flushed_lsn
             .store(current.flushed_lsn, Ordering::Release);
@@ -92,13 +102,12 @@ impl Collection {
         }
         let removed = before.segments.iter();
         let removed = removed.filter(|entry| !current.segments.iter().any(|s| s.id == entry.id));
-        let path = |entry: &SegmentEntry| {
+        let file = |entry: &SegmentEntry| {
             let deletions = entry.deletions?;
-            let dir = &self.dirs.deletions;
-            Some(segment::deletions_path(dir, entry.id, deletions.lsn))
+            Some(FileId::deletions(self.id, entry.id, deletions.lsn))
         };
-        stale.extend(removed.filter_map(path));
-        self.clean_up(&before, &stale);
+        stale.deletions.extend(removed.filter_map(file));
+        self.clean_up(&before, stale);
         Ok(())
     }
 
@@ -112,15 +121,13 @@ impl Collection {
         opened.map(Arc::new)
     }
 
-    /// Writes the deletion files that `next` needs, then `next` itself. Returns the paths of the
-    /// deletion files that it no longer needs.
-    fn publish_files(
-        &self,
-        next: &mut Manifest,
-        segments: &[Arc<Segment>],
-    ) -> Result<Vec<PathBuf>> {
-        let mut stale = self.write_deletion_files(next, segments)?;
-        stale.extend(self.write_outcomes(next)?);
+    /// Writes the deletion files and the outcomes that `next` needs, then `next` itself. Returns
+    /// what it no longer needs.
+    fn publish_files(&self, next: &mut Manifest, segments: &[Arc<Segment>]) -> Result<Stale> {
+        let stale = Stale {
+            deletions: self.write_deletion_files(next, segments)?,
+            outcomes: self.write_outcomes(next)?,
+        };
         manifest::publish(&self.env, &self.dirs.root, next)
             .map_err(|error| self.publication_failed(next, error))?;
         Ok(stale)
@@ -138,12 +145,12 @@ impl Collection {
     }
 
     /// Writes a deletion file for each segment with deletions that the log will no longer hold,
-    /// and returns the paths of the files they replace.
+    /// and returns the files they replace.
     fn write_deletion_files(
         &self,
         next: &mut Manifest,
         segments: &[Arc<Segment>],
-    ) -> Result<Vec<PathBuf>> {
+    ) -> Result<Vec<FileId>> {
         let lsn = next.flushed_lsn;
         let dir = &self.dirs.deletions;
         let mut stale = Vec::new();
@@ -154,7 +161,7 @@ impl Collection {
             }
             let deletions = segment::write_deletions(&self.env, dir, self.id, segment, lsn)?;
             if let Some(old) = entry.deletions.replace(deletions) {
-                stale.push(segment::deletions_path(dir, entry.id, old.lsn));
+                stale.push(FileId::deletions(self.id, entry.id, old.lsn));
             }
             written = true;
         }
@@ -221,7 +228,7 @@ impl Collection {
         self.note_unflushed();
         let is_kept = |id: Ulid| segments.iter().any(|s| s.id == id);
         for segment in view.segments.iter().filter(|s| !is_kept(s.id)) {
-            segment.doom();
+            segment.doom(&self.retained);
         }
     }
 
@@ -232,9 +239,15 @@ impl Collection {
 
     /// Removes what the new manifest no longer needs. What fails here is an orphan that the next
     /// open removes.
-    fn clean_up(&self, before: &Manifest, stale: &[PathBuf]) {
-        for path in stale {
-            let _ = self.env.disk.remove_file(path);
+    fn clean_up(&self, before: &Manifest, stale: Stale) {
+        for file in stale.deletions {
+            let path = self.dirs.deletions.join(file.name());
+            if self.retained.abandon(file) {
+                let _ = self.env.disk.remove_file(&path);
+            }
+        }
+        if let Some(path) = stale.outcomes {
+            let _ = self.env.disk.remove_file(&path);
         }
         let (root, version) = (&self.dirs.root, before.version);
         let (dir, extension) = (manifest::DIR, manifest::EXTENSION);

@@ -1,6 +1,5 @@
 //! Opening a collection: the manifest's segments, then what the log holds beyond them.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use cairn_env::{DirEntry, Disk, EntryKind, Env};
+use cairn_env::{EntryKind, Env};
 use cairn_storage::{Frame, StorageError, Wal, WalOptions};
 
 use crate::error::Result;
@@ -16,12 +15,14 @@ use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES, Reader};
 use crate::idempotency::{self, Ledger, Outcome};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::options::Options;
+use crate::retained::{FileId, Retained};
 use crate::schema::Schema;
 use crate::segment::{self, Segment};
 use crate::space::{Share, Unflushed};
 use crate::view::{MemtableView, View};
 
 use super::commit::{self, Queue};
+use super::dirs::{list, make_dir, remove_file, sync_dir};
 use super::{Backlog, Collection, Core, Dirs};
 
 /// What a collection is opened with.
@@ -36,13 +37,14 @@ pub(crate) struct Opening<'a> {
     pub options: &'a Options,
     pub versions: &'a Arc<AtomicU64>,
     pub unflushed: &'a Unflushed,
+    pub retained: &'a Arc<Retained>,
 }
 
-/// Creates the directories of a new collection and its first, empty manifest, durably.
+/// Creates the directories of a new collection and its first manifest, durably.
 ///
 /// # Errors
 /// What the disk says.
-pub(crate) fn create(env: &Env, id: u64, root: &Path, wal_dir: &Path) -> Result<()> {
+pub(crate) fn create(env: &Env, root: &Path, wal_dir: &Path, first: &Manifest) -> Result<()> {
     let disk = &*env.disk;
     make_dir(disk, root)?;
     make_dir(disk, wal_dir)?;
@@ -53,32 +55,7 @@ pub(crate) fn create(env: &Env, id: u64, root: &Path, wal_dir: &Path) -> Result<
     for parent in [root.parent(), wal_dir.parent()].into_iter().flatten() {
         sync_dir(disk, parent)?;
     }
-    let first = Manifest {
-        version: 1,
-        collection: id,
-        ..Manifest::default()
-    };
-    manifest::publish(env, root, &first)
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    Ok(disk
-        .sync_dir(dir)
-        .map_err(StorageError::io("sync_dir", dir))?)
-}
-
-/// What is in a directory, which must exist.
-pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
-    Ok(disk.list(dir).map_err(StorageError::io("list", dir))?)
-}
-
-/// Creates a directory unless it is there.
-pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    match disk.create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => Ok(other.map_err(StorageError::io("create_dir", dir))?),
-    }
+    manifest::publish(env, root, first)
 }
 
 /// Opens a collection that [`create`] made, and replays its log.
@@ -96,7 +73,7 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
     let dirs = Dirs::new(root);
     let (kind, extension) = (manifest::DIR, manifest::EXTENSION);
     manifest::remove_others(env, root, kind, extension, manifest.version)?;
-    remove_orphans(env, &dirs, &manifest)?;
+    remove_orphans(opening, &dirs, &manifest)?;
     let segments = open_segments(opening, &manifest)?;
     let mut outcomes = match &manifest.outcomes {
         Some(entry) => idempotency::read(env, &dirs.outcomes, entry)?,
@@ -179,6 +156,8 @@ fn assemble(
         flushed_lsn: AtomicU64::new(manifest.flushed_lsn),
         flushed_at: AtomicU64::new(0),
         manifest: Mutex::new(manifest),
+        cuts: Mutex::default(),
+        retained: Arc::clone(opening.retained),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         compaction_cancel: Arc::default(),
@@ -258,69 +237,49 @@ pub(super) fn apply_frame(
     Ok(outcome)
 }
 
-/// Removes files of flushes and compactions that never reached a manifest.
-fn remove_orphans(env: &Env, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
-    let listed = |name: &str| {
-        manifest.segments.iter().any(|entry| {
-            let here = Path::new("");
-            let deletions = entry
-                .deletions
-                .map(|deletions| segment::deletions_path(here, entry.id, deletions.lsn));
-            segment::segment_path(here, entry.id) == Path::new(name)
-                || deletions.is_some_and(|path| path == Path::new(name))
-        }) || manifest.outcomes.is_some_and(|outcomes| {
-            idempotency::path(Path::new(""), outcomes.lsn) == Path::new(name)
-        })
-    };
-    let outcomes = &dirs.outcomes;
-    let has_outcomes = env.disk.entry(outcomes);
-    let has_outcomes = has_outcomes.map_err(StorageError::io("entry", outcomes))?;
-    let kept = has_outcomes.map(|_| outcomes);
-    for dir in [&dirs.segments, &dirs.deletions].into_iter().chain(kept) {
+/// Removes files that neither the manifest lists nor a recorded version: of flushes and compactions
+/// that never came so far, and of versions that were dropped.
+fn remove_orphans(opening: Opening<'_>, dirs: &Dirs, manifest: &Manifest) -> Result<()> {
+    let disk = &*opening.env.disk;
+    let listed = manifest.files();
+    for dir in [&dirs.segments, &dirs.deletions] {
         let mut removed = false;
-        for entry in list(&*env.disk, dir)? {
-            let ending = Path::new(&entry.name).extension();
-            let ours = ["seg", "del", idempotency::EXTENSION];
-            let ours = ours.iter().any(|&it| ending == Some(it.as_ref()));
-            if entry.kind == EntryKind::File && ours && !listed(&entry.name) {
-                remove_file(&*env.disk, &dir.join(&entry.name))?;
+        for entry in list(disk, dir)? {
+            let Some(file) = FileId::named(opening.id, &entry.name) else {
+                continue;
+            };
+            let needless = entry.kind == EntryKind::File && !listed.contains(&file);
+            if needless && opening.retained.abandon(file) {
+                remove_file(disk, &dir.join(&entry.name))?;
                 removed = true;
             }
         }
         if removed {
-            sync_dir(&*env.disk, dir)?;
+            sync_dir(disk, dir)?;
         }
     }
-    Ok(())
+    remove_old_outcomes(opening.env, &dirs.outcomes, manifest)
 }
 
-/// Removes a directory with everything in it. Used for dropped collections.
-///
-/// # Errors
-/// What the disk says; what was removed until then stays removed.
-pub(crate) fn remove_tree(env: &Env, dir: &Path) -> Result<()> {
-    let there = env
-        .disk
-        .entry(dir)
-        .map_err(StorageError::io("entry", dir))?;
+/// Removes files of outcomes but the one that the manifest lists; versions list none.
+fn remove_old_outcomes(env: &Env, dir: &Path, manifest: &Manifest) -> Result<()> {
+    let disk = &*env.disk;
+    let there = disk.entry(dir).map_err(StorageError::io("entry", dir))?;
     if there.is_none() {
         return Ok(());
     }
-    for entry in list(&*env.disk, dir)? {
+    let listed = manifest.outcomes.map(|it| idempotency::path(dir, it.lsn));
+    let mut removed = false;
+    for entry in list(disk, dir)? {
         let path = dir.join(&entry.name);
-        match entry.kind {
-            EntryKind::Dir => remove_tree(env, &path)?,
-            EntryKind::File | EntryKind::Other => remove_file(&*env.disk, &path)?,
+        let ours = path.extension() == Some(idempotency::EXTENSION.as_ref());
+        if entry.kind == EntryKind::File && ours && listed.as_ref() != Some(&path) {
+            remove_file(disk, &path)?;
+            removed = true;
         }
     }
-    let removed = env.disk.remove_dir(dir);
-    Ok(removed.map_err(StorageError::io("remove_dir", dir))?)
-}
-
-/// Removes a file. A reader of the handle before may let go of it, and so remove it, meanwhile.
-fn remove_file(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match disk.remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => Ok(other.map_err(StorageError::io("remove_file", path))?),
+    if removed {
+        sync_dir(disk, dir)?;
     }
+    Ok(())
 }

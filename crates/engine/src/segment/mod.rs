@@ -24,12 +24,15 @@ use crate::keys::{Key, Keys};
 use crate::manifest::SegmentEntry;
 use crate::payload;
 use crate::query::{Effort, SelectFields};
+use crate::retained::{FileId, Retained};
 use crate::stop::Stop;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
 
 pub(crate) use build::{BuildPlan, GraphPlan, Origin, RowSource, build};
-pub(crate) use open::{deletions_path, open, segment_path, write_deletions};
+pub(crate) use open::{
+    deletions_path, is_there, open, segment_path, verify_file, verify_stored, write_deletions,
+};
 
 use key_index::KeyIndex;
 
@@ -56,7 +59,8 @@ pub(crate) struct Body {
     payload_ends: Vec<u64>,
     /// Rows in key order, made when first scanned.
     by_key: OnceLock<Vec<u32>>,
-    doomed: AtomicBool,
+    /// Who is asked for the file when the last reader has gone, once no newer state has it.
+    doomed: OnceLock<(Arc<Retained>, FileId)>,
     retired: AtomicBool,
 }
 
@@ -230,9 +234,12 @@ impl Segment {
         })
     }
 
-    /// The file may go once nobody reads it.
-    pub fn doom(&self) {
-        self.doomed.store(true, Ordering::Release);
+    /// The file may go once nobody reads it and no version has it.
+    pub fn doom(&self, retained: &Arc<Retained>) {
+        self.doomed.get_or_init(|| {
+            let file = FileId::segment(self.reader.collection(), self.id);
+            (Arc::clone(retained), file)
+        });
         self.retire();
     }
 
@@ -284,7 +291,8 @@ impl Memory {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if self.doomed.load(Ordering::Acquire) {
+        let doomed = self.doomed.take();
+        if doomed.is_some_and(|(retained, file)| retained.abandon(file)) {
             // Should the removal fail, the file is an orphan that the next open removes.
             let _ = self.env.disk.remove_file(&self.path);
             let _ = self.env.faults.hit(KillPoint::K25SegmentUnlinked);

@@ -10,7 +10,7 @@ use cairn_storage::{REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageEr
 
 use crate::error::{Error, Result};
 use crate::keys::{KeyType, Keys};
-use crate::manifest::{DeletionEntry, SegmentEntry};
+use crate::manifest::{DeletionEntry, FileEntry, SegmentEntry};
 use crate::schema::Schema;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
@@ -76,7 +76,7 @@ pub(crate) fn open(
         fields,
         payload_ends,
         by_key: OnceLock::new(),
-        doomed: AtomicBool::new(false),
+        doomed: OnceLock::new(),
         retired: AtomicBool::new(false),
         path,
         reader,
@@ -115,6 +115,34 @@ impl Segment {
             body: Arc::clone(&self.body),
         }))
     }
+}
+
+/// Whether the file at `path` has the length and the footer that a manifest lists. Needs no key.
+pub(crate) fn is_there(env: &Env, path: &Path, expected: FileEntry) -> bool {
+    SegmentReader::verify_stored(env, path, expected.into(), false).is_ok()
+}
+
+/// Compares every checksum of a segment or deletion file as it is stored. Needs no key.
+///
+/// # Errors
+/// As [`verify_file`].
+pub(crate) fn verify_stored(env: &Env, path: &Path, expected: FileEntry) -> Result<()> {
+    Ok(SegmentReader::verify_stored(
+        env,
+        path,
+        expected.into(),
+        true,
+    )?)
+}
+
+/// Compares every checksum of a segment or deletion file that is not open, and decrypts it where
+/// the database is encrypted.
+///
+/// # Errors
+/// `ERR_CORRUPT` naming file, section and offset, or the file that is missing.
+pub(crate) fn verify_file(env: &Env, path: &Path, expected: FileEntry) -> Result<()> {
+    let reader = SegmentReader::open(env, path, Some(expected.into()), &sections::KNOWN)?;
+    Ok(reader.verify_all()?)
 }
 
 /// The deletions that a manifest lists of a segment.

@@ -157,13 +157,8 @@ impl DataKeys {
             }
             return Ok(None);
         };
-        let path = version_path(&keys, SUB, EXTENSION, version);
-        let Some(provider) = provider else {
-            let (id, _) = split_id(&path, &body)?;
-            return Err(StorageError::key(&path, id, NO_KEY));
-        };
-        let set = Set::unwrap(&path, version, &body, &*provider)?;
-        Ok(Some(Self::of(env, dir, set, provider)))
+        let wrapped = WrappedKeys { version, body };
+        wrapped.unlock(env, dir, provider).map(Some)
     }
 
     /// Makes the first data key of the database in `dir`, durably. To be called before anything
@@ -174,14 +169,7 @@ impl DataKeys {
     pub fn create(env: &Env, dir: &Path, provider: &Arc<dyn KeyProvider>) -> Result<Arc<Self>> {
         let (keys, with) = (dir.join(DIR), provider.current());
         with.check()?;
-        for made in [&keys, &keys.join(SUB)] {
-            match env.disk.create_dir(made) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                other => other.map_err(StorageError::io("create_dir", made))?,
-            }
-        }
-        sync_dir(&*env.disk, &keys)?;
-        sync_dir(&*env.disk, dir)?;
+        make_dirs(env, dir)?;
         let none = Set {
             version: 0,
             wrapped_with: with.id.clone(),
@@ -317,18 +305,79 @@ impl Sealing for DataKeys {
     }
 }
 
+/// The data keys of a database at one moment, wrapped as they are stored: what a copy of its files
+/// needs beside them. No key is needed to read or to copy them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKeys {
+    /// Counts the key sets of the database.
+    pub version: u64,
+    /// The body of its file.
+    pub body: Vec<u8>,
+}
+
+impl WrappedKeys {
+    /// Those of the database in `dir`; `None` if it is not encrypted. Every file that is there has
+    /// its data key among them.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`], [`StorageError::Missing`], [`StorageError::Unsupported`] for
+    /// damage.
+    pub fn read(env: &Env, dir: &Path) -> Result<Option<Self>> {
+        let found = stored(env, dir)?;
+        Ok(found.map(|(version, body)| Self { version, body }))
+    }
+
+    /// Makes them those of the database in `dir`, durably. To be called before anything else of it
+    /// is published.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn publish(&self, env: &Env, dir: &Path) -> Result<()> {
+        make_dirs(env, dir)?;
+        let (env, keys) = (&in_clear(env), dir.join(DIR));
+        publish(env, &keys, SUB, EXTENSION, self.version, &self.body)
+    }
+
+    /// The data keys, for files below `dir`.
+    ///
+    /// # Errors
+    /// [`StorageError::KeyRefused`] if `provider` is missing or does not open them;
+    /// [`StorageError::Corrupt`] for damage.
+    pub fn unlock(
+        &self,
+        env: &Env,
+        dir: &Path,
+        provider: Option<Arc<dyn KeyProvider>>,
+    ) -> Result<Arc<DataKeys>> {
+        let path = version_path(&dir.join(DIR), SUB, EXTENSION, self.version);
+        let Some(provider) = provider else {
+            let (id, _) = split_id(&path, &self.body)?;
+            return Err(StorageError::key(&path, id, NO_KEY));
+        };
+        let set = Set::unwrap(&path, self.version, &self.body, &*provider)?;
+        Ok(DataKeys::of(env, dir, set, provider))
+    }
+
+    /// Id of the key that wraps them.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if there is none to read; `path` is where they were.
+    pub fn key_id(&self, path: &Path) -> Result<&str> {
+        split_id(path, &self.body).map(|(id, _)| id)
+    }
+}
+
 /// Id of the key that opens the database in `dir`; `None` if it is not encrypted. Nothing is
 /// written, and no key is needed.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`], [`StorageError::Missing`], [`StorageError::Unsupported`] for damage.
 pub fn wrapping_key_id(env: &Env, dir: &Path) -> Result<Option<String>> {
-    let Some((version, body)) = stored(env, dir)? else {
+    let Some(wrapped) = WrappedKeys::read(env, dir)? else {
         return Ok(None);
     };
-    let path = version_path(&dir.join(DIR), SUB, EXTENSION, version);
-    let (id, _) = split_id(&path, &body)?;
-    Ok(Some(id.to_owned()))
+    let path = version_path(&dir.join(DIR), SUB, EXTENSION, wrapped.version);
+    Ok(Some(wrapped.key_id(&path)?.to_owned()))
 }
 
 /// The set that counts, and its version. A rotation beside a reader may take it away while it is
@@ -345,6 +394,19 @@ fn stored(env: &Env, dir: &Path) -> Result<Option<(u64, Vec<u8>)>> {
             other => return other.map(|body| Some((version, body))),
         }
     }
+}
+
+/// Makes the directories that key sets of the database in `dir` are published in.
+fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
+    let keys = dir.join(DIR);
+    for made in [&keys, &keys.join(SUB)] {
+        match env.disk.create_dir(made) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(StorageError::io("create_dir", made))?,
+        }
+    }
+    sync_dir(&*env.disk, &keys)?;
+    sync_dir(&*env.disk, dir)
 }
 
 fn put(env: &Env, dir: &Path, set: &Set, with: &NamedKey) -> Result<()> {

@@ -33,7 +33,7 @@ use cairn_env::{Env, NONCE_BYTES, NoSeal, Nonce, SALT_BYTES, Salt, Seal, TAG_BYT
 use crate::error::{Result, StorageError};
 use crate::fields::{get_u64, put_u32, put_u64};
 
-pub use keys::{DataKeys, wrapping_key_id};
+pub use keys::{DataKeys, WrappedKeys, wrapping_key_id};
 pub use provider::{KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey};
 
 /// Flag of every envelope: what follows is encrypted.
@@ -171,6 +171,30 @@ pub(crate) fn open_body(
     }
     body.drain(..BODY_PREFIX_BYTES);
     Ok(body)
+}
+
+/// `plain` as a part of a file that is otherwise readable; encrypted where `env` has keys. `about`:
+/// what it is.
+///
+/// # Errors
+/// [`StorageError::Io`] when there are no random bytes.
+pub fn seal_part(env: &Env, path: &Path, about: &[u8], plain: Vec<u8>) -> Result<Vec<u8>> {
+    let sealed = seal_new(env, path, about)?;
+    Ok(match &sealed {
+        Some(sealed) => seal_body(sealed, &plain),
+        None => plain,
+    })
+}
+
+/// Undoes [`seal_part`].
+///
+/// # Errors
+/// [`StorageError::Corrupt`] if it is not what was written there.
+pub fn open_part(env: &Env, path: &Path, about: &[u8], part: Vec<u8>) -> Result<Vec<u8>> {
+    match env.sealing {
+        Some(_) => open_body(env, path, 0, part, about),
+        None => Ok(part),
+    }
 }
 
 /// What is said of bytes whose tag is not theirs.

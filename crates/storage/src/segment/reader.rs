@@ -56,6 +56,36 @@ impl SegmentReader {
         expected: Option<SegmentFile>,
         known: &[u32],
     ) -> Result<Self> {
+        let mut reader = Self::open_as(env, path, expected, true)?;
+        reader.sections = select(path, &reader.entries, known)?;
+        Ok(reader)
+    }
+
+    /// Compares all checksums of the segment at `path`, or only those of header and footer. Needs
+    /// no key: they cover the bytes as they are stored.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`verify_all`](Self::verify_all).
+    pub fn verify_stored(
+        env: &Env,
+        path: &Path,
+        expected: SegmentFile,
+        with_bodies: bool,
+    ) -> Result<()> {
+        let reader = Self::open_as(env, path, Some(expected), false)?;
+        if with_bodies {
+            reader.verify_all()?;
+        }
+        Ok(())
+    }
+
+    /// With its key, or only as it is stored; no section is selected.
+    fn open_as(
+        env: &Env,
+        path: &Path,
+        expected: Option<SegmentFile>,
+        with_key: bool,
+    ) -> Result<Self> {
         let corrupt = |at, what: &str| Err(StorageError::corrupt(path, at, what));
         let file = env.disk.open(path, Access::Read);
         let file = file.map_err(StorageError::io("open", path))?;
@@ -78,22 +108,27 @@ impl SegmentReader {
         if footer_crc(&head, &footer) != trailer.footer_crc {
             return corrupt(offset, "wrong footer checksum");
         }
-        let sealed = open_seal(env, path, header.origin, &header.about())?;
-        let seal = sealed.map(|(_, seal)| seal);
-        if let Some(seal) = &seal {
+        let seal = if with_key {
+            let sealed = open_seal(env, path, header.origin, &header.about())?;
+            sealed.map(|(_, seal)| seal)
+        } else {
+            None
+        };
+        if header.origin.is_some() {
             let Some((_, tag)) = footer.split_last_chunk::<TAG_BYTES>() else {
                 return corrupt(offset, "footer is shorter than its tag");
             };
             let tag = *tag;
             footer.truncate(footer.len() - TAG_BYTES);
             let proves = footer_proves(&head, &footer);
-            if !seal.open(&FOOTER_NONCE, &proves, &mut [], &tag) {
+            let proved = |seal: &Arc<dyn Seal>| seal.open(&FOOTER_NONCE, &proves, &mut [], &tag);
+            if !seal.as_ref().is_none_or(proved) {
                 return corrupt(offset, FORGED);
             }
         }
-        let entries = decode_footer(path, offset, &footer, seal.is_some())?;
+        let entries = decode_footer(path, offset, &footer, header.origin.is_some())?;
         Ok(Self {
-            sections: select(path, &entries, known)?,
+            sections: Vec::new(),
             file,
             path: path.to_path_buf(),
             header,

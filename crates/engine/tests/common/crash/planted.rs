@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 17] = [
+pub const FOUND_BY: [(Bug, &str, &str); 18] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -28,6 +28,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 17] = [
     (Bug::ReaderMixesVersions, READERS, LOOK),
     (Bug::ReusesNonce, ENCRYPTION, NONCES),
     (Bug::WalInClear, ENCRYPTION, READABLE),
+    (Bug::GarbageIgnoresVersions, VERSIONS, VERSIONED),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -38,6 +39,9 @@ pub const ENCRYPTION: &str = "encryption";
 
 pub const READERS: &str = "live_reader";
 
+pub const VERSIONS: &str = "versions_crash";
+
+const VERSIONED: &str = "a_recorded_version_is_whole_wherever_power_is_lost";
 const POWER: &str = "nothing_acknowledged_is_lost_wherever_power_is";
 const LAST_WRITE: &str = "a_damaged_last_write_is_missing_or_exact";
 const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";

@@ -1,0 +1,151 @@
+// Backups that are made by themselves.
+import { clearTimeout, setTimeout } from 'node:timers'
+import type { BackupInfo } from './backup.js'
+import { numberWithin, optionsOf, wholeNumber } from './check.js'
+import { toCairnError, type CairnError } from './errors.js'
+
+/** When backups are made by themselves. */
+export interface ScheduleOptions {
+  /** Milliseconds from the start of one to that of the next. Integer from 1. The first is made after so long. */
+  readonly everyMs: number
+  /** Share by which each wait is longer or shorter, by chance, so that many machines do not begin as one. 0-1, default 0.1. */
+  readonly jitter?: number | undefined
+  /** After each, all but so many of the newest good ones are removed. Integer from 1; all stay when it is missing. */
+  readonly keep?: number | undefined
+}
+
+/** Backups that are made by themselves, until it is stopped or the database closes. */
+export interface BackupSchedule {
+  /** Makes no more. Resolves when one that runs has ended. Again is harmless. */
+  stop(): Promise<void>
+  /** Whether one is being made. */
+  readonly running: boolean
+  /** The last one that was made. */
+  readonly last: BackupInfo | null
+  /** Why the last try failed; null once one has succeeded. */
+  readonly lastError: CairnError | null
+  /** Tries that were left out because the one before still ran. */
+  readonly skipped: number
+}
+
+/** Figures of a schedule. */
+export interface ScheduleStats {
+  readonly target: string
+  readonly everyMs: number
+  readonly running: boolean
+  readonly made: number
+  readonly failed: number
+  readonly skipped: number
+  readonly lastBackup: number | null
+  readonly lastError: string | null
+}
+
+/** Longest wait of a timer. */
+const timerMsMax = 2 ** 31 - 1
+
+const names = new Set(['everyMs', 'jitter', 'keep'])
+
+/** What a schedule runs. */
+export interface ScheduledWork {
+  readonly backup: () => Promise<BackupInfo>
+  readonly prune: (keep: number) => Promise<unknown>
+}
+
+/** Makes backups now and then, one at a time. Its timer keeps no process alive. */
+export class Schedule implements BackupSchedule {
+  readonly #target: string
+  readonly #everyMs: number
+  readonly #jitter: number
+  readonly #keep: number | undefined
+  readonly #work: ScheduledWork
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+  #run: Promise<void> | undefined
+  #made = 0
+  #failed = 0
+  #skipped = 0
+  #last: BackupInfo | null = null
+  #lastError: CairnError | null = null
+
+  constructor(target: string, options: ScheduleOptions, work: ScheduledWork) {
+    const given = optionsOf<ScheduleOptions>(options, names, 'schedule options')
+    this.#target = target
+    this.#everyMs = wholeNumber(given.everyMs, 'everyMs', 1, timerMsMax)
+    this.#jitter = given.jitter === undefined ? 0.1 : numberWithin(given.jitter, 'jitter', 0, 1)
+    this.#keep =
+      given.keep === undefined
+        ? undefined
+        : wholeNumber(given.keep, 'keep', 1, Number.MAX_SAFE_INTEGER)
+    this.#work = work
+    this.#arm()
+  }
+
+  get running(): boolean {
+    return this.#run !== undefined
+  }
+
+  get last(): BackupInfo | null {
+    return this.#last
+  }
+
+  get lastError(): CairnError | null {
+    return this.#lastError
+  }
+
+  get skipped(): number {
+    return this.#skipped
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    return this.#run ?? Promise.resolve()
+  }
+
+  stats(): ScheduleStats {
+    return {
+      target: this.#target,
+      everyMs: this.#everyMs,
+      running: this.running,
+      made: this.#made,
+      failed: this.#failed,
+      skipped: this.#skipped,
+      lastBackup: this.#last?.id ?? null,
+      lastError: this.#lastError?.message ?? null,
+    }
+  }
+
+  #arm(): void {
+    const factor = 1 + this.#jitter * (2 * Math.random() - 1)
+    const wait = Math.min(this.#everyMs * factor, timerMsMax)
+    this.#timer = setTimeout(() => this.#fire(), wait).unref()
+  }
+
+  #fire(): void {
+    this.#arm()
+    if (this.#run !== undefined) {
+      this.#skipped += 1
+      return
+    }
+    this.#run = this.#once().finally(() => {
+      this.#run = undefined
+    })
+  }
+
+  async #once(): Promise<void> {
+    try {
+      this.#last = await this.#work.backup()
+      this.#made += 1
+      if (this.#keep !== undefined) await this.#work.prune(this.#keep)
+      this.#lastError = null
+    } catch (error) {
+      // The next one tries again.
+      this.#failed += 1
+      this.#lastError = toCairnError(error)
+    }
+  }
+}

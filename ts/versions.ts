@@ -1,0 +1,65 @@
+// Versions of a database, as the public types have them.
+import { wrong } from './check.js'
+import type { CairnError } from './errors.js'
+import type { Lifetime } from './internal/lifetime.js'
+import type { BindingDatabase, BindingVersion } from './native/binding.js'
+import { fromNativeError, unwrap } from './native/from-native.js'
+
+/** Which version is meant: a number, a name, or the newest that was made at that time or before. */
+export type VersionId = bigint | string | Date
+
+/** A recorded version. */
+export interface VersionInfo {
+  /** Every write up to this one is in it, and none after. */
+  readonly version: bigint
+  /** Null for one that goes by itself; see `retainVersions`. */
+  readonly name: string | null
+  readonly created: Date
+  /** What `at` rejects with; only there when it is damaged. */
+  readonly error?: CairnError
+}
+
+const u64Max = 2n ** 64n - 1n
+
+/** A version as the addon takes it. */
+export function toNativeVersion(version: unknown): bigint | string | number {
+  if (typeof version === 'string') return version
+  if (typeof version === 'bigint' && version >= 0n && version <= u64Max) return version
+  if (version instanceof Date && version.getTime() >= 0) return version.getTime()
+  throw wrong(
+    'a version is a number, a name or a time',
+    'bigint, string or Date',
+    version,
+    'version',
+  )
+}
+
+/** Public form of a recorded version. */
+export function fromNativeVersion({ version, name, created, error }: BindingVersion): VersionInfo {
+  const info = { version, name: name ?? null, created: new Date(created) }
+  return error ? { ...info, error: fromNativeError(error) } : info
+}
+
+/** How often the engine is asked whether it is time for a version; it has the rule. */
+const askMs = 15_000
+
+/** Sees to it that versions are recorded while there are writes. Keeps no process alive. */
+export class VersionClock {
+  readonly #timer: NodeJS.Timeout
+
+  constructor(
+    native: Pick<BindingDatabase, 'recordWhenDue'>,
+    lifetime: Lifetime,
+    every: number = askMs,
+  ) {
+    const record = async (): Promise<boolean> => unwrap(await native.recordWhenDue())
+    this.#timer = setInterval(() => {
+      // What fails shows in `stats()`, and is tried again.
+      if (lifetime.open) lifetime.track(record()).catch(() => {})
+    }, every).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+}

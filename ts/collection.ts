@@ -17,6 +17,7 @@ import { fromShape, type Schema, type SchemaShape, type StoredSchema } from './s
 import { RecordScan, keyOfCursor, startCursor } from './scan.js'
 import { toNativeBatchQuery, toNativeQuery, toNativeSelect } from './search.js'
 import { checkSignal, throwIfAborted, underSignal } from './signal.js'
+import type { SlowQueries } from './slow-query.js'
 import { fromNativeStats, type CollectionStats } from './stats.js'
 import type {
   CompactOptions,
@@ -173,6 +174,8 @@ export interface CollectionContext {
   readonly durability: Durability
   /** Whether another process writes. */
   readonly readOnly: boolean
+  /** Measures searches, where that was asked for. */
+  readonly slowQueries?: SlowQueries | undefined
   /** Told of writes that were not synced; nobody where there is nothing to sync. */
   readonly commits: AtRest<BindingCollection> | undefined
   readonly tidies: AtRest<{ readonly name: string }> | undefined
@@ -327,10 +330,13 @@ export class EmbeddedCollection implements Collection {
 
   search(query: SearchQuery): Promise<never[]> {
     const hits: Promise<HitObject[]> = this.#run(async () => {
-      const { vector, numbers, names, signal } = toNativeQuery(query, this.#shape)
+      const given = toNativeQuery(query, this.#shape)
+      const { vector, numbers, names, signal } = given
+      const answered = this.#context.slowQueries?.begin(this.#native, given)
       const bytes = await underSignal(this.#context.binding, signal, (ticket) =>
         this.#native.search(vector, numbers, names, ticket),
       )
+      answered?.()
       return new Block(bytes).hits(this.#layout)
     })
     return hits as Promise<never[]>
@@ -338,13 +344,18 @@ export class EmbeddedCollection implements Collection {
 
   searchSync(query: SearchQuery): never[] {
     this.#refuseClosed()
-    const { vector, numbers, names, signal } = checked(() => toNativeQuery(query, this.#shape))
+    const given = checked(() => toNativeQuery(query, this.#shape))
+    const { vector, numbers, names, signal } = given
     throwIfAborted(signal)
+    const answered = this.#context.slowQueries?.begin(this.#native, given)
     this.#syncBlock ??= new Block(new Uint8Array(syncBytes))
     for (;;) {
       const { bytes } = this.#syncBlock
       const length = unwrap(this.#native.searchSync(vector, numbers, names, bytes))
-      if (length <= bytes.length) return this.#syncBlock.hits(this.#layout) as never[]
+      if (length <= bytes.length) {
+        answered?.()
+        return this.#syncBlock.hits(this.#layout) as never[]
+      }
       this.#syncBlock = new Block(new Uint8Array(2 * length))
     }
   }

@@ -5,16 +5,18 @@ import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.
 import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from './backup.js'
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
-import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
+import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
 import { commitsAtRest, tidiesAtRest } from './at-rest.js'
 import { Lifetime } from './internal/lifetime.js'
 import { runJob } from './job.js'
+import { keyFor } from './key-lookup.js'
 import type {
   Binding,
   BindingCollection,
   BindingCollectionInfo,
   BindingDatabase,
+  BindingTicket,
 } from './native/binding.js'
 import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
@@ -23,6 +25,7 @@ import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions }
 import { Refresher } from './refresher.js'
 import { Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
+import { SlowQueries } from './slow-query.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
 import type { CompactOptions } from './types.js'
 import {
@@ -33,6 +36,7 @@ import {
   type VersionInfo,
 } from './versions.js'
 import { VersionEvents, type VersionListener } from './internal/version-events.js'
+import { fromNativeReport, type VerifyOptions, type VerifyReport } from './verify.js'
 import { SpaceWatch, headroomOf, warnAbout } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
@@ -155,6 +159,14 @@ export interface Database extends AsyncDisposable {
    * `ERR_IO` with what the stream says as the cause.
    */
   archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult>
+
+  /**
+   * Checks every byte of every file, beside everything else that goes on, and resolves to a report
+   * also when there is damage. {@link verify} does so for a directory that does not open.
+   *
+   * @throws {CairnError} `ERR_ABORTED`, `ERR_IO`.
+   */
+  verify(options?: VerifyOptions): Promise<VerifyReport>
 
   /** Figures. */
   stats(): Promise<DatabaseStats>
@@ -281,7 +293,15 @@ async function openNative(
   settings: ResolvedOptions,
   writes: Writes,
 ): Promise<BindingDatabase> {
-  const { lockTimeoutMs, refreshMs: _, onWarning: __, encryption: keys, ...native } = settings
+  const {
+    lockTimeoutMs,
+    refreshMs: _,
+    onWarning: __,
+    slowQueryMs: _slow,
+    onSlowQuery: _tell,
+    encryption: keys,
+    ...native
+  } = settings
   const until = performance.now() + lockTimeoutMs
   try {
     const encryption = keys && (await keyFor(binding, path, keys, native.threads))
@@ -302,17 +322,6 @@ async function openNative(
   }
 }
 
-/** The key of the database at `path`, or the one that a new database gets. */
-async function keyFor(
-  binding: Binding,
-  path: string | null,
-  keys: KeySource,
-  threads: number,
-): Promise<NamedKey> {
-  const id = path === null ? null : unwrap(await binding.BindingDatabase.keyId(path, threads))
-  return id === null ? keys.current() : keys.stored(id)
-}
-
 /** An error that names no file gets the directories that were to be opened. */
 function named(error: unknown, directory: string | null, walDir: string | undefined): unknown {
   if (directory === null || !(error instanceof CairnError)) return error
@@ -331,7 +340,13 @@ interface Beside {
 
 type Settings = Pick<
   ResolvedOptions,
-  'durability' | 'readOnly' | 'onWarning' | 'retainVersions' | 'retainMs'
+  | 'durability'
+  | 'readOnly'
+  | 'onWarning'
+  | 'retainVersions'
+  | 'retainMs'
+  | 'slowQueryMs'
+  | 'onSlowQuery'
 >
 
 class EmbeddedDatabase implements Database {
@@ -352,6 +367,7 @@ class EmbeddedDatabase implements Database {
     settings: Settings,
   ) {
     const { durability, readOnly, onWarning, retainVersions, retainMs } = settings
+    const { slowQueryMs, onSlowQuery } = settings
     const retains = !readOnly && (retainVersions > 1 || retainMs > 0)
     this.#settings = settings
     this.#clock = retains ? new VersionClock(native, lifetime) : undefined
@@ -366,6 +382,8 @@ class EmbeddedDatabase implements Database {
       ending: this.#ending.signal,
       durability,
       readOnly,
+      slowQueries:
+        slowQueryMs === undefined ? undefined : new SlowQueries(slowQueryMs, onSlowQuery),
       commits: space === undefined ? undefined : commitsAtRest(lifetime),
       tidies: space === undefined ? undefined : tidiesAtRest(lifetime, native),
     }
@@ -471,6 +489,14 @@ class EmbeddedDatabase implements Database {
   archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult> {
     const { ending } = this.#context
     return this.#run(() => archiveInto(this.#native, writable, options, ending))
+  }
+
+  verify(options?: VerifyOptions): Promise<VerifyReport> {
+    const { binding, ending } = this.#context
+    return this.#run(async () => {
+      const check = (ticket: BindingTicket) => this.#native.verify(ticket)
+      return fromNativeReport(await runJob(binding, options, ending, check))
+    })
   }
 
   stats(): Promise<DatabaseStats> {

@@ -5,6 +5,7 @@ export { listBackups, pruneBackups, restore, verifyBackup } from './backup.js'
 export { open } from './database.js'
 export { documentFields, documentOf } from './document.js'
 export { CairnError, isCairnError } from './errors.js'
+export { repair, verify } from './verify.js'
 export { version } from './version.js'
 export type { ArchiveOptions, ArchiveResult, ArchiveSource } from './archive.js'
 export type {
@@ -30,7 +31,7 @@ export type {
   Selection,
   Vector,
 } from './infer.js'
-export type { CairnWarning, CompactionPolicy, OpenOptions } from './options.js'
+export type { CairnWarning, CompactionPolicy, OpenOptions, SlowQuery } from './options.js'
 export type {
   BaseType,
   FieldType,
@@ -74,6 +75,14 @@ export type {
   WriteResult,
 } from './types.js'
 export type { VersionId, VersionInfo } from './versions.js'
+export type {
+  Problem,
+  RepairOptions,
+  RepairReport,
+  VerifyDirectoryOptions,
+  VerifyOptions,
+  VerifyReport,
+} from './verify.js'
 
 /** Instruction set that the distance kernels use here: `avx512`, `avx2`, `neon` or `scalar`. */
 export function simdLevel(): string {

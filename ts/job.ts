@@ -25,14 +25,14 @@ const optionNames = new Set(['onProgress', 'signal'])
  *
  * @param ending - Fires when the database begins to close.
  */
-export async function runJob(
+export async function runJob<T = undefined>(
   binding: Pick<Binding, 'BindingTicket'>,
   options: CompactOptions | undefined,
   ending: AbortSignal,
-  call: (ticket: BindingTicket) => Promise<Answer<undefined>>,
-): Promise<void> {
-  const given = optionsOf<CompactOptions>(options, optionNames, 'compact options')
-  await watchJob(binding, given, ending, call)
+  call: (ticket: BindingTicket) => Promise<Answer<T>>,
+): Promise<T> {
+  const given = optionsOf<CompactOptions>(options, optionNames, 'options')
+  return watchJob(binding, given, ending, call)
 }
 
 /** {@link runJob} with options whose names were checked, for calls that have others as well. */

@@ -7,7 +7,7 @@ import process from 'node:process'
 import { callback, notYet, numberWithin, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { isWellFormed } from './internal/text.js'
-import type { Durability } from './types.js'
+import type { Durability, SearchPlan } from './types.js'
 
 const MiB = 1024 * 1024
 const dayMs = 24 * 60 * 60 * 1000
@@ -21,6 +21,16 @@ export interface CairnWarning {
   readonly code: string
   readonly message: string
   readonly details: Readonly<Record<string, unknown>>
+}
+
+/** A search that took long. */
+export interface SlowQuery {
+  /** Name of the collection. */
+  readonly collection: string
+  /** From the call to its answer, time in the queue included. */
+  readonly elapsedMs: number
+  /** What such a search does, by asking once more; null while another one is asked for. */
+  readonly plan: SearchPlan | null
 }
 
 /** How a database is opened. */
@@ -98,6 +108,13 @@ export interface OpenOptions {
    * with, is ignored: a warning fails nothing.
    */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
+  /**
+   * Searches that take at least so many milliseconds are told to `onSlowQuery`. Default: none are. Without
+   * `onSlowQuery` they go to `process.emitWarning`.
+   */
+  readonly slowQueryMs?: number | undefined
+  /** Told of slow searches, with their plan. What it throws is ignored. */
+  readonly onSlowQuery?: ((slow: SlowQuery) => void) | undefined
 }
 
 /** When segments are merged without being asked. */
@@ -124,6 +141,8 @@ export interface ResolvedOptions {
   readonly pid: number
   readonly encryption: KeySource | undefined
   readonly onWarning: (warning: CairnWarning) => void
+  readonly slowQueryMs: number | undefined
+  readonly onSlowQuery: (slow: SlowQuery) => void
 }
 
 /** What later versions can do, with the only value that this one knows. */
@@ -150,6 +169,8 @@ const names = new Set([
   'retainVersions',
   'retainMs',
   'onWarning',
+  'slowQueryMs',
+  'onSlowQuery',
   ...Object.keys(later),
 ])
 
@@ -206,6 +227,11 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
     encryption:
       given.encryption === undefined ? undefined : keySource(given.encryption, 'encryption'),
     onWarning: callback(given.onWarning, 'onWarning') ?? emitWarning,
+    slowQueryMs:
+      given.slowQueryMs === undefined
+        ? undefined
+        : numberWithin(given.slowQueryMs, 'slowQueryMs', 0, Number.MAX_SAFE_INTEGER),
+    onSlowQuery: callback(given.onSlowQuery, 'onSlowQuery') ?? warnSlow,
   })
 }
 
@@ -265,6 +291,15 @@ function machineMemory(): number {
 function bytes(value: unknown, path: string, min: number, byDefault: number): number {
   if (value === undefined) return byDefault
   return wholeNumber(value, path, min, Number.MAX_SAFE_INTEGER)
+}
+
+function warnSlow({ collection, elapsedMs, plan }: SlowQuery): void {
+  const stages = plan?.stages.map(({ source, path, rows }) => `${source}: ${path}, ${rows} rows`)
+  process.emitWarning(
+    `a search of ${collection} took ${elapsedMs.toFixed(1)} ms${stages ? ` (${stages.join('; ')})` : ''}`,
+    'CairnWarning',
+    'WARN_SLOW_QUERY',
+  )
 }
 
 function emitWarning({ code, message }: CairnWarning): void {

@@ -166,6 +166,50 @@ export interface BindingCollection {
   stats(): Promise<Answer<BindingCollectionStats>>
 }
 
+/** Something that a check found. */
+export interface BindingProblem {
+  readonly kind: 'damaged' | 'unsupported' | 'missing' | 'foreign' | 'torn' | 'leftover'
+  readonly file: string
+  readonly section?: string | null
+  readonly offset: number
+  readonly bytes: number
+  readonly what: string
+  readonly records?: number | null
+}
+
+/** What a check came to. */
+export interface BindingReport {
+  readonly files: number
+  readonly bytes: number
+  readonly problems: readonly BindingProblem[]
+  readonly notes: readonly BindingProblem[]
+  /** `none`, `decrypted` or `checksums`. */
+  readonly encryption: string
+}
+
+/** What a repair came to. */
+export interface BindingRepairReport {
+  readonly collections: readonly {
+    readonly name: string
+    readonly records: number
+    readonly lost: number
+    readonly doubtful: number
+  }[]
+  readonly problems: readonly BindingProblem[]
+  readonly lost: readonly {
+    readonly file: string
+    readonly firstRow: number
+    readonly rows: number
+    readonly keys: readonly string[]
+    readonly doubtful: boolean
+  }[]
+  readonly versions: readonly {
+    readonly version: bigint
+    readonly name?: string | null
+    readonly isReadable: boolean
+  }[]
+}
+
 /** Settings of an open database. */
 export interface BindingOptions {
   readonly readOnly: boolean
@@ -197,6 +241,7 @@ export interface BindingDatabase {
   listCollections(): Promise<Answer<BindingCollectionInfo[]>>
   commit(): Promise<Answer<bigint>>
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
+  verify(ticket: BindingTicket | null): Promise<Answer<BindingReport>>
   stats(): Promise<Answer<BindingDatabaseStats>>
   refresh(): Promise<Answer<bigint>>
   rotateKey(key: NamedKey): Promise<Answer<undefined>>
@@ -326,5 +371,24 @@ export interface Binding {
     /** Ids of the keys that a directory of backups needs, or a database; none where nothing is encrypted. */
     keyIds(source: string, worker: BindingWorker): Promise<Answer<string[]>>
   }
+  /** Checks a directory that nobody has open. */
+  verify(
+    path: string,
+    key: NamedKey | null,
+    threads: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingReport>>
+  /** Saves what is left of `source` into a new database. */
+  repair(
+    source: string,
+    target: string,
+    options: {
+      readonly keepDoubtful: boolean
+      readonly key?: NamedKey | undefined
+      readonly newKey?: NamedKey | undefined
+    },
+    threads: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingRepairReport>>
   simdLevel(): string
 }

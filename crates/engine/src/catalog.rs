@@ -65,16 +65,24 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
         return Ok(None);
     };
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, version)?;
+    decode(dir, version, &body).map(Some)
+}
+
+/// The catalog that a file's body holds.
+///
+/// # Errors
+/// `ERR_CORRUPT` when it is none, or of another version.
+pub(crate) fn decode(dir: &Path, version: u64, body: &[u8]) -> Result<Catalog> {
     let damaged = |what: String| {
         Error::from(StorageError::Corrupt {
-            file: dir.join(DIR),
+            file: dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
             offset: 0,
             section: None,
             what,
         })
     };
     let catalog: Catalog =
-        rmp_serde::from_slice(&body).map_err(|error| damaged(error.to_string()))?;
+        rmp_serde::from_slice(body).map_err(|error| damaged(error.to_string()))?;
     if catalog.version != version {
         return Err(damaged("a catalog of another version".into()));
     }
@@ -82,7 +90,7 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
         let invalid = |error: Error| damaged(format!("{}: {error}", entry.name));
         entry.schema.validate().map_err(invalid)?;
     }
-    Ok(Some(catalog))
+    Ok(catalog)
 }
 
 /// Makes sure that `catalog`, which was just read, is found again, and removes all others.

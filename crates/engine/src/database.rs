@@ -403,14 +403,6 @@ impl Database {
         self.each(|collection| collection.compact(job))
     }
 
-    /// Compares every checksum of every segment.
-    ///
-    /// # Errors
-    /// `ERR_CORRUPT` naming file, section and offset of the first damage.
-    pub fn verify(&self) -> Result<()> {
-        self.each(|collection| collection.verify())
-    }
-
     /// Counts everything.
     ///
     /// # Errors
@@ -615,7 +607,7 @@ impl Database {
         }
     }
 
-    fn root_of(&self, id: u64) -> PathBuf {
+    pub(crate) fn root_of(&self, id: u64) -> PathBuf {
         self.dir.join(collection_dir(id))
     }
 
@@ -650,7 +642,10 @@ impl Database {
     /// Does something with every collection and returns the first error; one that could not be
     /// opened keeps no other from its turn.
     fn each(&self, what: impl Fn(&Arc<Collection>) -> Result<()>) -> Result<()> {
-        let collections: Vec<_> = self.state()?.open.values().map(State::share).collect();
+        let collections: Vec<_> = {
+            let state = self.state()?;
+            state.open.keys().map(|id| state.share(*id)).collect()
+        };
         let mut outcome = Ok(());
         for collection in collections {
             let done = collection.and_then(|collection| {
@@ -664,7 +659,11 @@ impl Database {
 
     /// A collection that is closed while the database is open was dropped meanwhile: what it says
     /// then is about files that are being removed.
-    fn unless_dropped<T>(&self, of: &Collection, result: Result<T>) -> Result<Option<T>> {
+    pub(crate) fn unless_dropped<T>(
+        &self,
+        of: &Collection,
+        result: Result<T>,
+    ) -> Result<Option<T>> {
         match result {
             Err(_) if of.check_open().is_err() && self.state().is_ok() => Ok(None),
             other => other.map(Some),
@@ -678,7 +677,11 @@ impl State {
     }
 
     /// An open collection, or why it is not.
-    fn share(opened: &Result<Arc<Collection>>) -> Result<Arc<Collection>> {
+    pub(crate) fn share(&self, id: u64) -> Result<Arc<Collection>> {
+        let opened = self
+            .open
+            .get(&id)
+            .expect("every listed collection was opened");
         opened.as_ref().map(Arc::clone).map_err(Error::duplicate)
     }
 
@@ -696,12 +699,7 @@ impl State {
     }
 
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Collection>> {
-        let id = self.entry(name)?.id;
-        let opened = self
-            .open
-            .get(&id)
-            .expect("every listed collection was opened");
-        Self::share(opened)
+        self.share(self.entry(name)?.id)
     }
 }
 
@@ -714,7 +712,7 @@ impl Drop for Database {
 
 /// Where the logs of all collections stand, when not beside the data: a directory that no other
 /// database uses.
-fn logs_dir(catalog: &Catalog) -> Option<PathBuf> {
+pub(crate) fn logs_dir(catalog: &Catalog) -> Option<PathBuf> {
     let dir = catalog.wal_dir.as_ref()?;
     Some(Path::new(dir).join(&catalog.id))
 }

@@ -21,6 +21,11 @@ pub(crate) const KIND_CHANGES: u8 = 1;
 /// Kind of a frame that holds the outcome of a keyed write, and then its changes.
 pub(crate) const KIND_KEYED_CHANGES: u8 = 2;
 
+/// Whether this version can read a frame of that kind.
+pub(crate) fn is_known_kind(kind: u8) -> bool {
+    matches!(kind, KIND_CHANGES | KIND_KEYED_CHANGES)
+}
+
 /// Records put and keys removed by one version.
 #[derive(Clone, Debug)]
 pub(crate) struct Changes {

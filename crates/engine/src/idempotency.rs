@@ -19,14 +19,17 @@ use std::time::Duration;
 use hashbrown::HashMap;
 
 use cairn_env::{Clock, Env};
-use cairn_storage::{Crc64, REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError};
+use cairn_storage::{
+    Crc64, Frame, REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError,
+};
 
 use crate::batch::{WriteBatch, WriteKind, WriteResult};
 use crate::error::{Code, Error, Result};
-use crate::frame::{Malformed, Reader};
+use crate::frame::{Changes, KIND_KEYED_CHANGES, Malformed, Reader};
 use crate::keys::{KeyState, Keys};
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX};
 use crate::manifest::OutcomesEntry;
+use crate::schema::Schema;
 
 /// What a keyed write did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,8 +281,25 @@ impl Ledger {
     }
 }
 
+/// What a frame of a known kind holds: what it changed, and of a keyed write what it did.
+///
+/// # Errors
+/// [`Malformed`] when its body is not that.
+pub(crate) fn decode_frame(
+    frame: &Frame<'_>,
+    schema: &Schema,
+) -> Result<(Option<Outcome>, Changes), Malformed> {
+    let mut body = Reader::new(frame.body);
+    let outcome = (frame.kind == KIND_KEYED_CHANGES)
+        .then(|| Outcome::decode(&mut body, frame.lsn))
+        .transpose()?;
+    Ok((outcome, Changes::decode(body.rest(), schema)?))
+}
+
 /// The section of a file of outcomes.
 const OUTCOMES: SectionId = SectionId { kind: 9, field: 0 };
+/// Kinds of sections that such a file may need.
+pub(crate) const KNOWN: [u32; 1] = [OUTCOMES.kind];
 /// Where such files stand in a collection's directory.
 pub(crate) const DIR: &str = "idem";
 /// What their names end with.
@@ -338,7 +358,7 @@ pub(crate) fn write(
 /// `ERR_CORRUPT` naming the file, or `ERR_UNSUPPORTED_FORMAT`.
 pub(crate) fn read(env: &Env, dir: &Path, entry: &OutcomesEntry) -> Result<Vec<Outcome>> {
     let path = path(dir, entry.lsn);
-    let reader = SegmentReader::open(env, &path, Some(entry.file.into()), &[OUTCOMES.kind])?;
+    let reader = SegmentReader::open(env, &path, Some(entry.file.into()), &KNOWN)?;
     let bytes = reader.read(OUTCOMES)?;
     let malformed = |what: &str| StorageError::Corrupt {
         file: path.clone(),

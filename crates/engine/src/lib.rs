@@ -66,6 +66,7 @@ mod options;
 mod payload;
 mod query;
 mod refresh;
+mod repair;
 mod retained;
 mod scan;
 mod schema;
@@ -76,6 +77,7 @@ mod space;
 mod stop;
 mod tombstones;
 mod ulid;
+mod verify;
 mod versions;
 mod view;
 
@@ -90,6 +92,7 @@ pub use error::{Code, Error, Fact, Result};
 pub use keys::{Key, KeyBuf, KeyType, Keys};
 pub use options::{Compaction, Durability, Options};
 pub use query::{Effort, Hits, Record, SearchRequest, Select, SelectFields, Stage};
+pub use repair::{LeftVersion, Lost, RepairOptions, RepairReport, Repaired, repair};
 pub use scan::Scan;
 pub use schema::{
     DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Schema, VectorField,
@@ -97,6 +100,7 @@ pub use schema::{
 };
 pub use snapshot::Snapshot;
 pub use stop::{Job, ProgressFn, Stop};
+pub use verify::{Problem, ProblemKind, Report, Unlocked, VerifyOptions, verify_directory};
 pub use versions::{VersionId, VersionInfo};
 
 /// The instruction set whose distance kernels this process uses, such as `avx512`.

@@ -151,20 +151,28 @@ pub(crate) fn read(env: &Env, dir: &Path, collection: u64) -> Result<Option<Mani
         return Ok(None);
     };
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, version)?;
+    decode(dir, collection, version, &body).map(Some)
+}
+
+/// The manifest that a file's body holds.
+///
+/// # Errors
+/// `ERR_CORRUPT` when it is none, or of another version or collection.
+pub(crate) fn decode(dir: &Path, collection: u64, version: u64, body: &[u8]) -> Result<Manifest> {
     let damaged = |what: &str| {
         Error::from(StorageError::Corrupt {
-            file: dir.join(DIR),
+            file: dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
             offset: 0,
             section: None,
             what: what.to_owned(),
         })
     };
     let manifest: Manifest =
-        rmp_serde::from_slice(&body).map_err(|error| damaged(&error.to_string()))?;
+        rmp_serde::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
     if manifest.version != version || manifest.collection != collection {
         return Err(damaged("a manifest of another version or collection"));
     }
-    Ok(Some(manifest))
+    Ok(manifest)
 }
 
 /// Removes every file of `sub` that is not `version`: never published, or of an older state.

@@ -20,6 +20,17 @@ impl Ulid {
     }
 }
 
+impl Ulid {
+    /// The identifier that a name of 26 characters spells.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| ALPHABET.iter().position(|digit| *digit == byte);
+        let digits = text.bytes().map(digit).collect::<Option<Vec<_>>>()?;
+        let fits = digits.len() == 26 && digits[0] < 8;
+        let value = |value: u128, digit: usize| value << 5 | digit as u128;
+        fits.then(|| Self(digits.into_iter().fold(0, value).to_be_bytes()))
+    }
+}
+
 impl fmt::Display for Ulid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = u128::from_be_bytes(self.0);
@@ -45,5 +56,8 @@ mod tests {
         assert_eq!(Ulid([0; 16]).to_string(), "0".repeat(26));
         assert_eq!(Ulid([0xff; 16]).to_string(), format!("7{}", "Z".repeat(25)));
         assert!((0..255).all(|first| text(first) < text(first + 1)));
+        let parsed = Ulid::parse(&text(0x5a));
+        assert_eq!(parsed, Some(Ulid([0x5a; 16])));
+        assert_eq!(Ulid::parse(&format!("8{}", "0".repeat(25))), None);
     }
 }

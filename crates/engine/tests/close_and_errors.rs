@@ -56,7 +56,7 @@ fn after_close_everything_answers_closed() {
         assert_eq!(code(database.collections()), closed);
         assert_eq!(code(database.commit()), closed);
         assert_eq!(code(database.compact(&job)), closed);
-        assert_eq!(code(database.verify()), closed);
+        assert_eq!(code(database.verify(&Job::default()).map(drop)), closed);
         assert_eq!(code(database.stats()), closed);
         assert_eq!(
             code(collection.write(upsert(), WriteOptions::default())),
@@ -66,7 +66,7 @@ fn after_close_everything_answers_closed() {
         assert_eq!(code(collection.commit()), closed);
         assert_eq!(code(collection.compact(&job)), closed);
         assert_eq!(code(collection.stats()), closed);
-        assert_eq!(code(collection.verify()), closed);
+        assert_eq!(code(collection.verify(&Job::default()).map(drop)), closed);
         let request = SearchRequest::new(&query, 1);
         let never = Stop::never();
         assert_eq!(code(snapshot.search(&request, &never)), closed);
@@ -442,7 +442,7 @@ fn a_collection_dropped_beside_a_call_for_all_of_them_is_passed_over() {
     beside_drops(&database, || {
         database.commit().unwrap();
         database.compact(&Job::default()).unwrap();
-        database.verify().unwrap();
+        assert_eq!(database.verify(&Job::default()).unwrap().problems, []);
         let named = database.stats().unwrap().collections;
         assert!(named.iter().any(|(name, _)| name == "stays"));
     });

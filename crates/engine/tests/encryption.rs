@@ -232,7 +232,7 @@ fn points_of(range: std::ops::Range<u64>) -> Vec<Row> {
 
 fn count(database: &Arc<Database>) -> u64 {
     let collection = database.open_collection("points").unwrap();
-    collection.verify().unwrap();
+    assert!(collection.verify(&Job::default()).unwrap().is_ok());
     let snapshot = collection.snapshot().unwrap();
     let records = snapshot
         .scan(None)

@@ -79,7 +79,7 @@ fn every_bit_comes_back_under_every_metric() {
                 }
                 collection.compact(&Job::default()).unwrap();
                 model.check(&collection.snapshot().unwrap());
-                collection.verify().unwrap();
+                assert_eq!(collection.verify(&Job::default()).unwrap().problems, []);
                 database.close().unwrap();
             }
         }

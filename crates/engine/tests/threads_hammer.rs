@@ -134,7 +134,7 @@ fn disturb(database: &Database, seed: u64, done: &AtomicBool) {
                     assert_eq!(stats.last_background_error, None);
                 }
                 database.collections().unwrap();
-                database.verify().unwrap();
+                assert_eq!(database.verify(&Job::default()).unwrap().problems, []);
             }
             _ => {
                 let name = format!("neighbour-{}", rng.below(2));

@@ -71,7 +71,7 @@ fn a_version_is_found_by_number_name_and_time_and_stays_what_it_was() {
             let one = database.at(&name("first")).unwrap();
             assert_eq!(count(&one, "docs"), 100);
             assert_eq!(one.stats().unwrap().version, first.version);
-            one.verify().unwrap();
+            assert!(one.verify(&Job::default()).unwrap().is_ok());
             let two = database.at(&VersionId::Lsn(second.version)).unwrap();
             assert_eq!(count(&two, "docs"), 148);
             let now = database.at(&VersionId::Time(u64::MAX)).unwrap();
@@ -167,7 +167,7 @@ fn a_dropped_collection_lives_on_in_a_version_and_goes_with_the_last_use_of_it()
         let at = database.at(&name("v")).unwrap();
         database.drop_version(&name("v")).unwrap();
         assert!(!data_files(&home).is_empty(), "somebody reads them");
-        at.verify().unwrap();
+        assert!(at.verify(&Job::default()).unwrap().is_ok());
         assert_eq!(count(&at, "docs"), 49);
         at.close().unwrap();
         assert_eq!(data_files(&home), [""; 0]);
@@ -198,7 +198,7 @@ fn what_no_version_lists_any_more_is_removed_at_once() {
     database.drop_version(&name("b")).unwrap();
     assert_eq!(data_files(&home).len(), 1, "the merged segment alone");
     assert_eq!(count(&database, "docs"), 99);
-    docs.verify().unwrap();
+    assert!(docs.verify(&Job::default()).unwrap().is_ok());
 }
 
 #[test]
@@ -434,7 +434,7 @@ fn idempotency_keys_are_no_part_of_a_version_or_a_backup() {
     database.backup(env, backups, &options, &job).unwrap();
     restore(env, backups, restored, None, None, &small(), &job).unwrap();
     let other = Database::open(env.clone(), restored, small()).unwrap();
-    other.verify().unwrap();
+    assert!(other.verify(&Job::default()).unwrap().is_ok());
     let copy = other.open_collection("docs").unwrap();
     assert!(
         keyed(&copy).version > first.version,

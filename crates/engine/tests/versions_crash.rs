@@ -270,8 +270,11 @@ impl World {
                 .ok_or("a version that was never made")?;
             let opened = database.at(&VersionId::Name(version.clone()));
             let opened = opened.map_err(|error| format!("version {version}: {error}"))?;
-            let whole = opened.verify();
-            whole.map_err(|error| format!("version {version}: {error}"))?;
+            let report = opened.verify(&cairn_engine::Job::default());
+            let report = report.map_err(|error| format!("version {version}: {error}"))?;
+            if !report.is_ok() {
+                return Err(format!("version {version}: {:?}", report.problems));
+            }
             let state = read(&opened);
             if state != made.state {
                 let expected = &made.state;

@@ -116,7 +116,7 @@ impl World {
         };
         let at = self.database.at(&id).unwrap();
         check(&at, &models);
-        at.verify().unwrap();
+        assert!(at.verify(&Job::default()).unwrap().is_ok());
         if self.rng.chance(0.4) && self.open.len() < 4 {
             self.open.push((at, models));
         }
@@ -129,7 +129,7 @@ impl World {
         let chosen = self.rng.range(0..self.open.len());
         let (at, models) = &self.open[chosen];
         check(at, models);
-        at.verify().unwrap();
+        assert!(at.verify(&Job::default()).unwrap().is_ok());
         if self.rng.chance(0.5) {
             self.open.swap_remove(chosen);
         }

@@ -40,11 +40,13 @@ pub enum Bug {
     WalInClear,
     /// Files that a recorded version lists are removed with those that nobody lists.
     GarbageIgnoresVersions,
+    /// A check of a whole segment does not look at the filling between sections.
+    VerifySkipsPadding,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -63,6 +65,7 @@ impl Bug {
         Self::ReusesNonce,
         Self::WalInClear,
         Self::GarbageIgnoresVersions,
+        Self::VerifySkipsPadding,
     ];
 }
 

@@ -104,6 +104,7 @@ fn main() {
     put("graph", "small", &cairn_fuzz::graph(40));
     put("log", "two-files", &cairn_fuzz::log());
     put("files", "one", &[3, 40, 0, 0, 1]);
+    put("verify", "one", &[3, 40, 0, 0, 1]);
 }
 
 fn frame_before(stem: &str) -> u64 {

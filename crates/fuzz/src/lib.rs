@@ -9,8 +9,9 @@ use std::sync::{Arc, LazyLock};
 
 use cairn_engine::{
     Code, Collection, Compaction, Database, Durability, Extra, HnswSettings, IndexKind, Job,
-    KeyType, Keys, MetricName, Options, Payloads, Schema, SearchRequest, Select, SelectFields,
-    Stop, VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions,
+    KeyType, Keys, MetricName, Options, Payloads, RepairOptions, Schema, SearchRequest, Select,
+    SelectFields, Stop, Unlocked, VectorColumn, VectorField, VerifyOptions, WriteBatch, WriteKind,
+    WriteOptions, repair, verify_directory,
 };
 use cairn_env::{Access, EntryKind, Env, InlineThreads, MemoryDisk, SeededEntropy};
 use cairn_testkit::SimClock;
@@ -206,7 +207,7 @@ pub fn look_at_everything(env: &Env) {
             let Ok(collection) = database.open_collection(&info.name) else {
                 continue;
             };
-            let _ = collection.verify();
+            let _ = collection.verify(&Job::default());
             let _ = collection.stats();
             read_all(&collection);
             // In the one with a graph this would take all the time there is.
@@ -217,6 +218,55 @@ pub fn look_at_everything(env: &Env) {
             }
         }
         let _ = database.close();
+    }
+}
+
+/// The small database with some bytes changed. Five bytes a patch: file, place (2), kind, byte.
+#[must_use]
+pub fn patched(bytes: &[u8]) -> Env {
+    let patches = bytes.as_chunks::<5>().0;
+    place(|index, file| {
+        for &[which, low, high, kind, byte] in patches.iter().take(16) {
+            if usize::from(which) % SEED.files.len() != index || file.is_empty() {
+                continue;
+            }
+            // Both ends of a file are within reach: headers at one, footers at the other.
+            let near = usize::from(u16::from_le_bytes([low, high]));
+            let at = match kind % 8 {
+                0..=3 => near % file.len(),
+                4..=6 => file.len() - 1 - near % file.len(),
+                _ => {
+                    file.truncate(near % file.len());
+                    continue;
+                }
+            };
+            file[at] = byte;
+        }
+    })
+}
+
+/// Checks what is there, and saves what is left of it into a new database, which must be a good one.
+pub fn check_and_repair(env: &Env) {
+    let (dir, saved) = (Path::new(DIR), Path::new("/saved"));
+    let (checks, job) = (VerifyOptions::default(), Job::default());
+    let report = verify_directory(env, dir, &checks, &job).expect("a report of any damage");
+    let sealed = report.encryption != Unlocked::Clear;
+    assert!(!sealed, "nothing is encrypted here");
+    let repaired = match repair(env, dir, saved, &RepairOptions::default(), &job) {
+        Ok(repaired) => repaired,
+        Err(error) => {
+            assert_ne!(error.code(), Code::Internal, "{error}");
+            return;
+        }
+    };
+    let report = verify_directory(env, saved, &checks, &job).expect("a report");
+    assert!(report.is_ok(), "{:?}", report.problems);
+    let database = Database::open(env.clone(), saved, Options::default()).expect("it opens");
+    for collection in &repaired.collections {
+        let opened = database.open_collection(&collection.name).expect("it opens");
+        let count = opened.snapshot().expect("it is open").count();
+        assert_eq!(count, collection.records, "records are counted");
+        read_all(&opened);
     }
 }
 

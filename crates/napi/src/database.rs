@@ -17,6 +17,7 @@ use crate::error::BindingError;
 use crate::owned::Owned;
 use crate::stats::BindingDatabaseStats;
 use crate::task::{Ticket, job, spawn};
+use crate::verify::BindingReport;
 use crate::writes::{Answers, Writes};
 
 /// Settings of an open database; see the public options of the same names.
@@ -95,7 +96,7 @@ impl KeyProvider for Keys {
     }
 }
 
-fn named_key(given: &BindingKey) -> Result<NamedKey> {
+pub(crate) fn named_key(given: &BindingKey) -> Result<NamedKey> {
     let bytes: &[u8; KEY_BYTES] = given.key[..]
         .try_into()
         .map_err(|_| Error::new(Code::InvalidArgument, "a key has 32 bytes"))?;
@@ -157,7 +158,8 @@ impl BindingDatabase {
         let threads = Arc::clone(&world.threads);
         let key = options.encryption.take().as_ref().map(given_key);
         let work = move || {
-            let inner = open(world.clone(), &dir, &options, key.transpose()?)?;
+            let key = key.transpose()?;
+            let inner = open(world.clone(), &dir, &options, key)?;
             Ok(Self {
                 inner: Owned::new(inner, &world.threads),
                 writes,
@@ -277,6 +279,18 @@ impl BindingDatabase {
         let job = job(&ticket);
         let work = move |database: &Database| database.compact(&job);
         self.run(env, Lane::Job, work, |()| ())
+    }
+
+    /// Checks every byte of every file.
+    #[napi]
+    pub fn verify<'env>(
+        &self,
+        env: &'env napi::Env,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let job = job(&ticket);
+        let work = move |database: &Database| database.verify(&job);
+        self.run(env, Lane::Job, work, |report| BindingReport::from(&report))
     }
 
     /// Figures.

@@ -25,6 +25,7 @@ mod pack;
 mod scan;
 mod stats;
 mod task;
+pub mod verify;
 mod versions;
 mod writes;
 

@@ -23,7 +23,9 @@ use crate::checksum::crc32c;
 use crate::crypt::{self, FLAG_SEALED};
 use crate::envelope;
 use crate::error::{Result, StorageError};
-use crate::fields::{get_u32, get_u64, put_u32, put_u64, read_exact, remove_if_there, sync_dir};
+use crate::fields::{
+    get_u32, get_u64, list_dir, put_u32, put_u64, read_exact, remove_if_there, sync_dir,
+};
 
 pub(crate) const CURRENT: &str = "CURRENT";
 const CURRENT_TMP: &str = "CURRENT.tmp";
@@ -32,7 +34,7 @@ const CURRENT_MAGIC: [u8; 8] = *b"CAIRNCUR";
 const CURRENT_BYTES: usize = 32;
 
 const VERSION_MAGIC: [u8; 8] = *b"CAIRNVER";
-const VERSION_HEADER_BYTES: usize = 48;
+pub(crate) const VERSION_HEADER_BYTES: usize = 48;
 
 /// What a crash between two steps of [`publish`] left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,14 +263,11 @@ fn read_stored(
 /// [`StorageError::Missing`] or [`StorageError::Io`] if the directory cannot be listed.
 pub fn list_versions(env: &Env, dir: &Path, sub: &str, ext: &str) -> Result<Vec<u64>> {
     let sub_dir = dir.join(sub);
-    let entries = env
-        .disk
-        .list(&sub_dir)
-        .map_err(StorageError::io("list", &sub_dir))?;
+    let entries = list_dir(&*env.disk, &sub_dir)?;
     let mut versions: Vec<u64> = entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::File)
-        .filter_map(|entry| parse_numbered(&entry.name, ext))
+        .filter_map(|entry| numbered(&entry.name, ext))
         .collect();
     versions.sort_unstable();
     Ok(versions)
@@ -374,8 +373,8 @@ pub(crate) fn version_path(dir: &Path, sub: &str, ext: &str, version: u64) -> Pa
     dir.join(sub).join(format!("{version:020}.{ext}"))
 }
 
-/// The number of a name of twenty digits, a dot and `ext`.
-pub(crate) fn parse_numbered(name: &str, ext: &str) -> Option<u64> {
+/// The number of a name of twenty digits, a dot and `ext`: what files that count are called.
+pub fn numbered(name: &str, ext: &str) -> Option<u64> {
     let digits = name.strip_suffix(ext)?.strip_suffix('.')?;
     let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok())?

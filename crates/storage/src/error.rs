@@ -108,6 +108,12 @@ impl StorageError {
                 io::ErrorKind::NotFound if matches!(op, "open" | "list") => {
                     Self::Missing { file: path }
                 }
+                // A link, a directory, a pipe in the place of a file of ours: never followed.
+                io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory
+                    if matches!(op, "open" | "lock" | "remove_file") =>
+                {
+                    Self::corrupt(&path, 0, "not a regular file")
+                }
                 _ => Self::Io { op, path, source },
             }
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use cairn_env::{Bug, Disk, DiskFile, planted};
+use cairn_env::{Bug, DirEntry, Disk, DiskFile, EntryKind, planted};
 
 use crate::error::{Result, StorageError};
 
@@ -46,6 +46,21 @@ pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
         .map_err(StorageError::io("sync_dir", dir))
 }
 
+/// What is in a directory, which must be one: a link to one is not followed.
+///
+/// # Errors
+/// [`StorageError::Missing`]; [`StorageError::Corrupt`] when something else is in its place.
+pub fn list_dir(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
+    let there = disk.entry(dir).map_err(StorageError::io("entry", dir))?;
+    match there {
+        Some(EntryKind::Dir) => disk.list(dir).map_err(StorageError::io("list", dir)),
+        Some(_) => Err(StorageError::corrupt(dir, 0, "not a directory")),
+        None => Err(StorageError::Missing {
+            file: dir.to_path_buf(),
+        }),
+    }
+}
+
 /// Removes a file if it is there.
 pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk.remove_file(path) {
@@ -68,4 +83,22 @@ pub(crate) fn read_exact(
             StorageError::io("read", path)(error)
         }
     })
+}
+
+/// What `right` makes of `bytes` once one bit of the first `among` is turned around; it stays so.
+/// Where none is the one, `None`, and they are as they were.
+pub(crate) fn mended<T>(
+    bytes: &mut [u8],
+    among: usize,
+    right: impl Fn(&[u8]) -> Option<T>,
+) -> Option<T> {
+    for bit in 0..among.min(bytes.len()) * 8 {
+        let mask = 1 << (bit % 8);
+        bytes[bit / 8] ^= mask;
+        if let Some(found) = right(bytes) {
+            return Some(found);
+        }
+        bytes[bit / 8] ^= mask;
+    }
+    None
 }

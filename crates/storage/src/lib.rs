@@ -25,6 +25,7 @@
 
 #![deny(unsafe_code)]
 
+mod check;
 mod checksum;
 mod crypt;
 mod current;
@@ -35,22 +36,24 @@ mod lock;
 mod segment;
 mod wal;
 
+pub use check::{Fault, Finding, Inspector, check_segment, check_version, inspect};
 pub use checksum::{Crc32c, Crc64, crc32c};
 pub use crypt::{
-    DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey, WrappedKeys, open_part,
-    seal_part, wrapping_key_id,
+    DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, KEYS_DIR, KEYS_EXTENSION, KEYS_SUB, Key, KeyProvider,
+    NamedKey, WrappedKeys, check_keys, open_part, seal_part, sealing_unread, wrapping_key_id,
 };
 pub use current::{
-    Leftover, leftovers, list_versions, load, publish, read_current, record, remove_leftovers,
-    remove_version, verify_version,
+    Leftover, leftovers, list_versions, load, numbered, publish, read_current, record,
+    remove_leftovers, remove_version, verify_version,
 };
 pub use error::{Result, StorageError};
-pub use lock::{DirectoryLock, Holder};
+pub use fields::list_dir;
+pub use lock::{DirectoryLock, Holder, holder_of};
 pub use segment::{
     BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile, SegmentReader, SegmentWriter,
     sync_segment_dir,
 };
 pub use wal::{
-    FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Followed, Frame, FrameToWrite, Recovery, Wal,
-    WalFollower, WalOptions,
+    FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Followed, Frame, FrameToWrite, LogFile, OnChecked,
+    Recovery, Wal, WalFollower, WalOptions, check_log,
 };

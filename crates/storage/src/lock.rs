@@ -88,7 +88,7 @@ impl DirectoryLock {
             }
             let left = deadline.saturating_sub(env.clock.now());
             if left.is_zero() {
-                let holder = read_holder(&*env.disk, dir).unwrap_or_else(Holder::unknown);
+                let holder = holder_of(env, dir);
                 return Err(StorageError::Locked { holder });
             }
             env.clock.sleep(left.min(POLL));
@@ -114,6 +114,12 @@ fn write_holder(disk: &dyn Disk, dir: &Path, holder: &Holder) -> Result<()> {
         .map_err(StorageError::io("write", &tmp))?;
     disk.rename(&tmp, &dir.join(HOLDER))
         .map_err(StorageError::io("rename", &tmp))
+}
+
+/// Who holds `dir`, as far as its file says; a guess, because nothing rests on that file.
+#[must_use]
+pub fn holder_of(env: &Env, dir: &Path) -> Holder {
+    read_holder(&*env.disk, dir).unwrap_or_else(Holder::unknown)
 }
 
 fn read_holder(disk: &dyn Disk, dir: &Path) -> Option<Holder> {

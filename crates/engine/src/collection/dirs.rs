@@ -7,6 +7,7 @@ use cairn_env::{DirEntry, Disk, EntryKind, Env};
 use cairn_storage::StorageError;
 
 use crate::error::{Code, Error, Result};
+use crate::verify;
 
 /// Creates `dir` and what is missing above it.
 pub(crate) fn make_dirs(env: &Env, dir: &Path) -> Result<()> {
@@ -53,14 +54,27 @@ pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
 
 /// What is in a directory, which must exist.
 pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<DirEntry>> {
-    Ok(disk.list(dir).map_err(StorageError::io("list", dir))?)
+    Ok(cairn_storage::list_dir(disk, dir)?)
 }
 
 /// Creates a directory unless it is there.
 pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
     match disk.create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => expect_dir(disk, dir),
         other => Ok(other.map_err(StorageError::io("create_dir", dir))?),
+    }
+}
+
+/// Refuses what is no directory, a link to one too.
+pub(crate) fn expect_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    let there = disk.entry(dir).map_err(StorageError::io("entry", dir))?;
+    match there {
+        Some(EntryKind::Dir) => Ok(()),
+        Some(_) => Err(verify::damaged(dir.to_path_buf(), "not a directory")),
+        None => Err(StorageError::Missing {
+            file: dir.to_path_buf(),
+        }
+        .into()),
     }
 }
 

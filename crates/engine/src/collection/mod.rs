@@ -15,6 +15,7 @@ mod refresh;
 mod sequence;
 mod stats;
 mod tidy;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(crate) use cut::{Frozen, cut_all};
 pub(crate) use dirs::{
     list, make_dir, make_dirs, remove_file, remove_tree, sync_dir, sync_names_above,
 };
-pub(crate) use recovery::{Opening, create, open, open_frozen};
+pub(crate) use recovery::{Opening, create, listed_files, open, open_frozen};
 pub(crate) use refresh::open_following;
 pub(crate) use sequence::check_vector;
 pub use stats::{CollectionStats, SegmentStats};
@@ -57,6 +58,7 @@ pub struct Collection {
     schema: Schema,
     env: Env,
     dirs: Dirs,
+    wal_dir: PathBuf,
     /// Set when it was opened without a log.
     read_only: bool,
     /// How it follows its writer, where it does; held while it does so.
@@ -260,18 +262,6 @@ impl Collection {
         job.stop.check()?;
         self.flush_now()?;
         self.compact_all(job)
-    }
-
-    /// Compares every checksum of every segment.
-    ///
-    /// # Errors
-    /// `ERR_CORRUPT` naming file, section and offset of the first damage.
-    pub fn verify(&self) -> Result<()> {
-        self.check_open()?;
-        let view = self.view.load_full();
-        view.segments
-            .iter()
-            .try_for_each(|segment| segment.verify())
     }
 
     /// Ends the collection's work: what was acknowledged is made durable, background work is

@@ -1,5 +1,6 @@
 //! Opening a collection: the manifest's segments, then what the log holds beyond them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use cairn_env::{EntryKind, Env};
 use cairn_storage::{Frame, StorageError, Wal, WalOptions};
 
 use crate::error::Result;
-use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES, Reader};
+use crate::frame::is_known_kind;
 use crate::idempotency::{self, Ledger, Outcome};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::options::Options;
@@ -22,7 +23,7 @@ use crate::space::{Share, Unflushed};
 use crate::view::{MemtableView, View};
 
 use super::commit::{self, Queue};
-use super::dirs::{list, make_dir, remove_file, sync_dir};
+use super::dirs::{expect_dir, list, make_dir, remove_file, sync_dir};
 use super::{Backlog, Collection, Core, Dirs};
 
 /// What a collection is opened with.
@@ -64,6 +65,7 @@ pub(crate) fn create(env: &Env, root: &Path, wal_dir: &Path, first: &Manifest) -
 /// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
 pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
     let Opening { env, id, root, .. } = opening;
+    expect_dir(&*env.disk, root)?;
     let manifest = manifest::read(env, root, id)?.ok_or_else(|| StorageError::Missing {
         file: root.join("CURRENT"),
     })?;
@@ -138,6 +140,7 @@ fn assemble(
         schema: opening.schema.clone(),
         env: opening.env.clone(),
         dirs: Dirs::new(opening.root),
+        wal_dir: opening.wal_dir.to_path_buf(),
         read_only: wal.is_none(),
         following: Mutex::default(),
         options: opening.options.clone(),
@@ -208,8 +211,7 @@ pub(super) fn apply_frame(
     memtable_bytes: usize,
 ) -> Result<Option<Outcome>, StorageError> {
     let file = wal_dir.to_path_buf();
-    let is_keyed = frame.kind == KIND_KEYED_CHANGES;
-    if !is_keyed && frame.kind != KIND_CHANGES {
+    if !is_known_kind(frame.kind) {
         let what = format!("frame kind {}", frame.kind);
         return Err(StorageError::Unsupported { file, what });
     }
@@ -219,12 +221,7 @@ pub(super) fn apply_frame(
         section: Some(format!("frame {}", frame.lsn)),
         what: what.to_owned(),
     };
-    let mut body = Reader::new(frame.body);
-    let decoded = is_keyed
-        .then(|| Outcome::decode(&mut body, frame.lsn))
-        .transpose()
-        .and_then(|outcome| Ok((outcome, Changes::decode(body.rest(), schema)?)));
-    let (outcome, changes) = decoded.map_err(malformed)?;
+    let (outcome, changes) = idempotency::decode_frame(&frame, schema).map_err(malformed)?;
     let (inserted, deleted) = commit::replay(view, changes, frame.lsn);
     view.count = view.count + inserted - deleted;
     view.lsn = frame.lsn;
@@ -235,6 +232,17 @@ pub(super) fn apply_frame(
         view.memtables.push(MemtableView::active(schema));
     }
     Ok(outcome)
+}
+
+/// Names of the files that a manifest lists.
+pub(crate) fn listed_files(manifest: Option<&Manifest>) -> BTreeSet<String> {
+    let files = manifest.iter().flat_map(|manifest| manifest.files());
+    let outcomes = manifest.and_then(|manifest| manifest.outcomes);
+    let outcomes = outcomes.map(|outcomes| idempotency::path(Path::new(""), outcomes.lsn));
+    files
+        .map(|file| file.name().to_owned())
+        .chain(outcomes.map(|path| path.display().to_string()))
+        .collect()
 }
 
 /// Removes files that neither the manifest lists nor a recorded version: of flushes and compactions

@@ -29,9 +29,13 @@ use crate::stop::Stop;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
 
-pub(crate) use build::{BuildPlan, GraphPlan, Origin, RowSource, build};
+pub(crate) use build::{BuildPlan, GraphPlan, Meta, MetaVector, Origin, RowSource, build};
 pub(crate) use open::{
-    deletions_path, is_there, open, segment_path, verify_file, verify_stored, write_deletions,
+    check_contents, deletions_path, is_there, open, read_deletions, salvage, segment_path,
+    verify_file, verify_stored, write_deletions,
+};
+pub(crate) use sections::{
+    DELETIONS, KEYS, KNOWN, META, PAYLOAD, PAYLOAD_ENDS, VERSIONS, rows_in, section_name, vectors,
 };
 
 use key_index::KeyIndex;
@@ -157,8 +161,7 @@ impl Segment {
         }
         let at = out.len();
         out.resize(at + length, 0);
-        self.reader
-            .read_range(sections::PAYLOAD, start, &mut out[at..])?;
+        self.reader.read_range(PAYLOAD, start, &mut out[at..])?;
         if let SelectFields::Some(names) = select {
             let cut = payload::select(&out[at..], names)?;
             out.truncate(at);
@@ -253,9 +256,9 @@ impl Segment {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// Compares every checksum of the file.
-    pub fn verify(&self) -> Result<()> {
-        Ok(self.reader.verify_all()?)
+    /// Its file, open.
+    pub fn reader(&self) -> &SegmentReader {
+        &self.reader
     }
 
     pub fn memory(&self) -> Memory {

@@ -47,11 +47,7 @@ pub(crate) fn open(
         path: &path,
         reader: &reader,
     };
-    let meta: Meta = rmp_serde::from_slice(&reader.read(sections::META)?)
-        .map_err(|error| file.corrupt("META", &error.to_string()))?;
-    if meta != Meta::of(schema, entry.rows) {
-        return Err(file.corrupt("META", "a segment of another schema or row count"));
-    }
+    file.check_meta(schema, entry.rows)?;
     let rows = entry.rows as usize;
     let keys = file.keys(schema.key, rows)?;
     let key_index =
@@ -145,8 +141,55 @@ pub(crate) fn verify_file(env: &Env, path: &Path, expected: FileEntry) -> Result
     Ok(reader.verify_all()?)
 }
 
+/// Opens a segment or a deletion file whose ends may be damaged; `None` where too little is left.
+///
+/// # Errors
+/// `ERR_CORRUPT` when it is missing, `ERR_UNSUPPORTED_FORMAT`, what the disk says.
+pub(crate) fn salvage(
+    env: &Env,
+    path: &Path,
+    segment: Ulid,
+    collection: u64,
+) -> Result<Option<SegmentReader>> {
+    let known = &sections::KNOWN;
+    Ok(SegmentReader::salvage(
+        env, path, segment.0, collection, known,
+    )?)
+}
+
+/// Checks that the sections of an undamaged segment are those that `entry` of a manifest describes.
+/// Vectors are not looked at: any bytes of theirs are some.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn check_contents(
+    reader: &SegmentReader,
+    schema: &Schema,
+    entry: &SegmentEntry,
+) -> Result<()> {
+    let file = File {
+        path: reader.path(),
+        reader,
+    };
+    file.check_meta(schema, entry.rows)?;
+    let rows = entry.rows as usize;
+    let keys = file.keys(schema.key, rows)?;
+    KeyIndex::new(&keys).ok_or_else(|| file.corrupt("KEYS", "a key stands twice"))?;
+    file.numbers(sections::VERSIONS, "VERSIONS", rows)?;
+    for (index, field) in schema.vectors.iter().enumerate() {
+        let bytes = rows as u64 * u64::from(field.dim) * 4;
+        file.expect_len(sections::vectors(index), "VECTORS", bytes)?;
+        file.graph(index, rows)?;
+    }
+    file.payload_ends(rows)?;
+    Ok(())
+}
+
 /// The deletions that a manifest lists of a segment.
-fn read_deletions(env: &Env, dir: &Path, segment: &SegmentEntry) -> Result<Tombstones> {
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn read_deletions(env: &Env, dir: &Path, segment: &SegmentEntry) -> Result<Tombstones> {
     let rows = segment.rows as usize;
     let Some(entry) = &segment.deletions else {
         return Ok(Tombstones::new(rows));
@@ -211,6 +254,15 @@ impl File<'_> {
             what: what.to_owned(),
         }
         .into()
+    }
+
+    fn check_meta(&self, schema: &Schema, rows: u32) -> Result<()> {
+        let meta: Meta = rmp_serde::from_slice(&self.reader.read(sections::META)?)
+            .map_err(|error| self.corrupt("META", &error.to_string()))?;
+        if meta != Meta::of(schema, rows) {
+            return Err(self.corrupt("META", "a segment of another schema or row count"));
+        }
+        Ok(())
     }
 
     /// Checks that a section is there and has that many bytes.

@@ -1,6 +1,11 @@
 //! Which sections a segment file has. FORMAT.md describes their bytes.
 
+use std::ops::Range;
+
 use cairn_storage::SectionId;
+
+use crate::keys::KeyType;
+use crate::schema::Schema;
 
 /// Row count, key type, dims and metrics: enough to read the file without its manifest.
 pub(crate) const META: SectionId = section(1, 0);
@@ -22,7 +27,53 @@ pub(crate) fn vectors(field: usize) -> SectionId {
 
 /// The graph over a field. Optional: without it the field is searched exactly.
 pub(crate) fn graph(field: usize) -> SectionId {
-    section(5, number(field))
+    section(GRAPH_KIND, number(field))
+}
+
+/// Kind of a section that costs no record: a graph is built again.
+pub(crate) const GRAPH_KIND: u32 = 5;
+
+/// What FORMAT.md calls a section.
+pub(crate) fn section_name(id: SectionId) -> String {
+    const NAMES: [&str; 9] = [
+        "META",
+        "KEYS",
+        "VERSIONS",
+        "VECTORS",
+        "GRAPH",
+        "PAYLOAD",
+        "PAYLOAD_ENDS",
+        "DELETIONS",
+        "OUTCOMES",
+    ];
+    let name = (id.kind as usize)
+        .checked_sub(1)
+        .and_then(|kind| NAMES.get(kind));
+    match name {
+        None => id.to_string(),
+        Some(name) if id.field == 0 => (*name).to_owned(),
+        Some(name) => format!("{name} {}", id.field),
+    }
+}
+
+/// Rows of which a stretch of a section's body holds anything; `None` where only other sections
+/// could tell.
+pub(crate) fn rows_in(
+    schema: &Schema,
+    id: SectionId,
+    rows: u64,
+    bytes: Range<u64>,
+) -> Option<Range<u64>> {
+    let row_bytes = match (id, id.kind) {
+        (META, _) => return Some(0..rows),
+        (_, GRAPH_KIND) => return Some(0..0),
+        (KEYS, _) if schema.key == KeyType::U64 => 8,
+        (VERSIONS, _) => 8,
+        (_, 4) => u64::from(schema.vectors.get(id.field as usize)?.dim) * 4,
+        _ => return None,
+    };
+    let end = bytes.end.div_ceil(row_bytes).min(rows);
+    Some((bytes.start / row_bytes).min(end)..end)
 }
 
 /// Kinds this version understands; any other required section refuses the file.

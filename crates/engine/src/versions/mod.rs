@@ -21,8 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::retained::{Hold, Retained};
 use crate::schema::validate_collection_name;
 
-use record::{DIR, EXTENSION};
-pub(crate) use record::{VersionRecord, VersionedCollection, list, load};
+pub(crate) use record::{DIR, EXTENSION, VersionRecord, VersionedCollection, decode, list, load};
 
 /// Automatic versions are at least so far apart, unless a commit asks for one.
 const AUTOMATIC_EVERY: Duration = Duration::from_secs(60);

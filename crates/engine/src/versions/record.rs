@@ -93,13 +93,21 @@ pub(crate) fn list(env: &Env, dir: &Path) -> Result<Vec<u64>> {
 /// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file.
 pub(crate) fn load(env: &Env, dir: &Path, number: u64) -> Result<VersionRecord> {
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, number)?;
+    decode(dir, number, &body)
+}
+
+/// The record `number`, whose file has this body.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn decode(dir: &Path, number: u64, body: &[u8]) -> Result<VersionRecord> {
     let damaged = |what: String| StorageError::Corrupt {
         file: dir.join(DIR).join(format!("{number:020}.{EXTENSION}")),
         offset: 0,
         section: None,
         what,
     };
-    let record = VersionRecord::decode(&body).map_err(damaged)?;
+    let record = VersionRecord::decode(body).map_err(damaged)?;
     if record.version != number {
         return Err(damaged("another version".to_owned()).into());
     }

@@ -7,28 +7,34 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::{Entropy, Env, NONCE_BYTES, NoSeal, Nonce, Salt, Seal, Sealing, TAG_BYTES};
+use cairn_env::{
+    Access, Entropy, Env, NONCE_BYTES, NoSeal, Nonce, Salt, Seal, Sealing, TAG_BYTES, Tag,
+};
 use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
 use super::cipher::Aes;
 use super::provider::{KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey};
+use crate::check::{Inspector, inspect};
 use crate::current::{
-    CURRENT, list_versions, load, publish, read_current, remove_leftovers, remove_version,
-    version_path,
+    CURRENT, VERSION_HEADER_BYTES, list_versions, load, publish, read_current, remove_leftovers,
+    remove_version, version_path,
 };
 use crate::error::{Result, StorageError};
-use crate::fields::{get_u32, get_u64, put_u64, sync_dir};
+use crate::fields::{get_u32, get_u64, mended, put_u64, read_exact, sync_dir};
 
 /// Where key sets stand in a database's directory.
-const DIR: &str = "keys";
+pub const DIR: &str = "keys";
 /// And in there.
-const SUB: &str = "set";
+pub const SUB: &str = "set";
 /// What their names end with.
-const EXTENSION: &str = "key";
+pub const EXTENSION: &str = "key";
 
 /// A data key and its id, sealed.
 const ENTRY_BYTES: usize = 8 + KEY_BYTES;
+
+/// In longer sets no bit that turned around is looked for: each guess costs a decryption of it all.
+const MENDED_BYTES_MAX: usize = 16 * 1024; // 400 data keys
 
 /// The data keys of an open database.
 pub struct DataKeys {
@@ -97,17 +103,12 @@ impl Set {
 
     /// Undoes [`Set::wrap`].
     fn unwrap(path: &Path, version: u64, body: &[u8], provider: &dyn KeyProvider) -> Result<Self> {
-        let corrupt = |what: &str| StorageError::corrupt(path, 0, what);
-        let (id, rest) = split_id(path, body)?;
-        let (nonce, rest) = rest
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or_else(|| corrupt("key set is too short"))?;
-        let (sealed, tag) = rest
-            .split_last_chunk::<TAG_BYTES>()
-            .ok_or_else(|| corrupt("key set is too short"))?;
-        if sealed.is_empty() || !sealed.len().is_multiple_of(ENTRY_BYTES) {
-            return Err(corrupt("key set does not come out even"));
-        }
+        let Parts {
+            id,
+            nonce,
+            sealed,
+            tag,
+        } = Parts::of(path, body)?;
         let mut entries = Zeroizing::new(sealed.to_vec());
         let key = provider.key(id);
         let right = key
@@ -121,12 +122,43 @@ impl Set {
         };
         let keys: Vec<_> = entries.chunks_exact(ENTRY_BYTES).map(entry).collect();
         if !keys.is_sorted_by(|(before, _), (after, _)| before < after) {
-            return Err(corrupt("ids of data keys do not rise"));
+            let what = "ids of data keys do not rise";
+            return Err(StorageError::corrupt(path, 0, what));
         }
         Ok(Self {
             version,
             wrapped_with: id.to_owned(),
             keys,
+        })
+    }
+}
+
+/// What a set consists of.
+struct Parts<'a> {
+    id: &'a str,
+    nonce: &'a Nonce,
+    sealed: &'a [u8],
+    tag: &'a Tag,
+}
+
+impl<'a> Parts<'a> {
+    fn of(path: &Path, body: &'a [u8]) -> Result<Self> {
+        let corrupt = |what: &str| StorageError::corrupt(path, 0, what);
+        let (id, rest) = split_id(path, body)?;
+        let (nonce, rest) = rest
+            .split_first_chunk::<NONCE_BYTES>()
+            .ok_or_else(|| corrupt("key set is too short"))?;
+        let (sealed, tag) = rest
+            .split_last_chunk::<TAG_BYTES>()
+            .ok_or_else(|| corrupt("key set is too short"))?;
+        if sealed.is_empty() || !sealed.len().is_multiple_of(ENTRY_BYTES) {
+            return Err(corrupt("key set does not come out even"));
+        }
+        Ok(Self {
+            id,
+            nonce,
+            sealed,
+            tag,
         })
     }
 }
@@ -159,6 +191,52 @@ impl DataKeys {
         };
         let wrapped = WrappedKeys { version, body };
         wrapped.unlock(env, dir, provider).map(Some)
+    }
+
+    /// As [`open`](Self::open), of a database of which `keys/` may be damaged: without its pointer
+    /// the newest set counts that the key opens, and one bit of a set that turned around is turned
+    /// back. The tag of a set tells that it is what was written.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), where nothing is left.
+    pub fn salvage(
+        env: &Env,
+        dir: &Path,
+        provider: &Arc<dyn KeyProvider>,
+    ) -> Result<Option<Arc<Self>>> {
+        let damage = match Self::open(env, dir, Some(Arc::clone(provider))) {
+            Err(error @ (StorageError::Corrupt { .. } | StorageError::Missing { .. })) => {
+                Err(error)
+            }
+            Ok(None) => Ok(None),
+            other => return other,
+        };
+        let keys = dir.join(DIR);
+        let versions = match list_versions(env, &keys, SUB, EXTENSION) {
+            Err(StorageError::Corrupt { .. } | StorageError::Missing { .. }) => Vec::new(),
+            other => other?,
+        };
+        for version in versions.into_iter().rev() {
+            let path = version_path(&keys, SUB, EXTENSION, version);
+            let file = env.disk.open(&path, Access::Read);
+            let file = file.map_err(StorageError::io("open", &path))?;
+            let length = file.len().map_err(StorageError::io("len", &path))?;
+            let Some(bytes) = length
+                .checked_sub(VERSION_HEADER_BYTES as u64)
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .filter(|bytes| *bytes <= MENDED_BYTES_MAX)
+            else {
+                continue;
+            };
+            let mut body = vec![0; bytes];
+            read_exact(&*file, &path, VERSION_HEADER_BYTES as u64, &mut body)?;
+            let opens = |body: &[u8]| Set::unwrap(&path, version, body, &**provider).ok();
+            let set = opens(&body).or_else(|| mended(&mut body, MENDED_BYTES_MAX, opens));
+            if let Some(set) = set {
+                return Ok(Some(Self::of(env, dir, set, Arc::clone(provider))));
+            }
+        }
+        damage
     }
 
     /// Makes the first data key of the database in `dir`, durably. To be called before anything
@@ -378,6 +456,25 @@ pub fn wrapping_key_id(env: &Env, dir: &Path) -> Result<Option<String>> {
     };
     let path = version_path(&dir.join(DIR), SUB, EXTENSION, wrapped.version);
     Ok(Some(wrapped.key_id(&path)?.to_owned()))
+}
+
+/// Checks the key set `version` of the database in `dir`, as far as that needs no key; returns its
+/// bytes.
+///
+/// # Errors
+/// [`StorageError::Io`].
+pub fn check_keys(
+    env: &Env,
+    dir: &Path,
+    version: u64,
+    inspector: &mut dyn Inspector,
+) -> Result<u64> {
+    let keys = dir.join(DIR);
+    let path = version_path(&keys, SUB, EXTENSION, version);
+    let checked = load(&in_clear(env), &keys, SUB, EXTENSION, version)
+        .and_then(|body| Parts::of(&path, &body).map(|_| body.len() as u64));
+    let bytes = inspect(checked, inspector)?;
+    Ok(bytes.map_or(0, |body| body + VERSION_HEADER_BYTES as u64))
 }
 
 /// The set that counts, and its version. A rotation beside a reader may take it away while it is

@@ -24,6 +24,7 @@
 mod cipher;
 mod keys;
 mod provider;
+mod unread;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +34,12 @@ use cairn_env::{Env, NONCE_BYTES, NoSeal, Nonce, SALT_BYTES, Salt, Seal, TAG_BYT
 use crate::error::{Result, StorageError};
 use crate::fields::{get_u64, put_u32, put_u64};
 
-pub use keys::{DataKeys, WrappedKeys, wrapping_key_id};
+pub use keys::{
+    DIR as KEYS_DIR, DataKeys, EXTENSION as KEYS_EXTENSION, SUB as KEYS_SUB, WrappedKeys,
+    check_keys, wrapping_key_id,
+};
 pub use provider::{KEY_BYTES, KEY_ID_BYTES_MAX, Key, KeyProvider, NamedKey};
+pub use unread::sealing_unread;
 
 /// Flag of every envelope: what follows is encrypted.
 pub(crate) const FLAG_SEALED: u16 = 2;

@@ -24,6 +24,7 @@
 
 mod format;
 mod reader;
+mod salvage;
 mod writer;
 
 use std::path::Path;

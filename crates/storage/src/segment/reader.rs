@@ -1,16 +1,18 @@
 //! Reading a segment, every byte through a checksum.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_env::{Access, Bug, DiskFile, Env, Seal, TAG_BYTES, planted};
 
 use super::format::{
-    Entry, FOOTER_NONCE, HEADER_BYTES, Header, TRAILER_BYTES, Trailer, block_crc, decode_footer,
-    flags_known, footer_crc, footer_proves, nonce,
+    ALIGN, Entry, FOOTER_NONCE, HEADER_BYTES, Header, TRAILER_BYTES, Trailer, block_crc,
+    decode_footer, flags_known, footer_crc, footer_proves, nonce,
 };
 use super::{BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile};
+use crate::check::{Fault, Finding, Inspector, inspect};
 use crate::crypt::{FORGED, open_seal};
 use crate::error::{Result, StorageError};
 use crate::fields::read_exact;
@@ -28,16 +30,16 @@ thread_local! {
 /// A finished segment, open for reading from any number of threads.
 #[derive(Debug)]
 pub struct SegmentReader {
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
-    header: Header,
-    trailer: Trailer,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) path: PathBuf,
+    pub(super) header: Header,
+    pub(super) trailer: Trailer,
     /// Every section of the file, in file order.
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Those the caller understands.
-    sections: Vec<Section>,
+    pub(super) sections: Vec<Section>,
     /// The key of an encrypted file.
-    seal: Option<Arc<dyn Seal>>,
+    pub(super) seal: Option<Arc<dyn Seal>>,
 }
 
 impl SegmentReader {
@@ -156,6 +158,21 @@ impl SegmentReader {
         self.sections.is_empty()
     }
 
+    /// Where the body of a section begins, in bytes from the start of the file; of one that is not
+    /// understood, too.
+    #[must_use]
+    pub fn offset(&self, id: SectionId) -> Option<u64> {
+        let entry = self.entries.iter().find(|entry| entry.id == id);
+        entry.map(|entry| entry.offset)
+    }
+
+    /// Bytes of header, footer and trailer, which opening has checked.
+    #[must_use]
+    pub fn rest_bytes(&self) -> u64 {
+        let bodies: u64 = self.entries.iter().map(|entry| entry.bytes).sum();
+        self.trailer.file().bytes - bodies
+    }
+
     /// The segment's own id.
     #[must_use]
     pub fn identity(&self) -> [u8; 16] {
@@ -223,30 +240,135 @@ impl SegmentReader {
         self.fill(entry, offset, buf)
     }
 
-    /// Reads everything, sections not understood included, and reports the first damage.
+    /// A whole section, right or wrong, decrypted where it is right: what [`check`](Self::check)
+    /// says of it decides which bytes may be believed.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if there is no such section, [`StorageError::Io`].
+    pub fn read_unchecked(&self, id: SectionId) -> Result<Vec<u8>> {
+        let entry = self.entry(id)?;
+        let mut body = vec![0; in_memory(&self.path, entry.offset, entry.bytes)?];
+        self.pread(entry, 0, &mut body)?;
+        if self.seal.is_some() {
+            for (block, index) in body.chunks_mut(BLOCK_BYTES).zip(0..) {
+                // What is wrong stays as it lies.
+                let _ = self.verify(entry, index, block);
+            }
+        }
+        Ok(body)
+    }
+
+    /// Reads everything, sections not understood included, and tells every damaged stretch:
+    /// blocks whose checksum is wrong, and filling between sections that is not zero.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn check(&self, inspector: &mut dyn Inspector) -> Result<()> {
+        let mut buffer = vec![0; READ_BYTES];
+        for (index, entry) in self.entries.iter().enumerate() {
+            let next = self.entries.get(index + 1);
+            let next = next.map_or(self.trailer.footer_offset, |next| next.offset);
+            if !self.check_body(entry, &mut buffer, inspector)? {
+                return Ok(());
+            }
+            self.check_filling(entry, next, inspector)?;
+        }
+        Ok(())
+    }
+
+    /// As [`check`](Self::check), but ends at the first damage, as an error.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     pub fn verify_all(&self) -> Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
-        for (index, entry) in self.entries.iter().enumerate() {
-            let mut at = 0;
-            while at < entry.bytes {
-                let bytes = (entry.bytes - at).min(READ_BYTES as u64);
-                let bytes = usize::try_from(bytes).expect("at most the buffer");
-                self.fill(entry, at, &mut buffer[..bytes])?;
-                at += bytes as u64;
+        let mut first = First(None);
+        self.check(&mut first)?;
+        match first.0 {
+            None => Ok(()),
+            Some(finding) => Err(StorageError::Corrupt {
+                file: finding.file,
+                offset: finding.offset,
+                section: finding.section.map(|id| id.to_string()),
+                what: finding.what,
+            }),
+        }
+    }
+
+    /// Checks the blocks of a section; neighbours that are damaged are told as one. Returns whether
+    /// to go on.
+    fn check_body(
+        &self,
+        entry: &Entry,
+        buffer: &mut [u8],
+        inspector: &mut dyn Inspector,
+    ) -> Result<bool> {
+        let mut bad: Option<(Range<u64>, &'static str)> = None;
+        let mut at = 0;
+        while at < entry.bytes {
+            let bytes = (entry.bytes - at).min(READ_BYTES as u64);
+            let bytes = usize::try_from(bytes).expect("at most the buffer");
+            let chunk = &mut buffer[..bytes];
+            let Some(()) = inspect(self.pread(entry, at, chunk), inspector)? else {
+                return Ok(true);
+            };
+            let mut start = at;
+            for (block, index) in chunk.chunks_mut(BLOCK_BYTES).zip(at / BLOCK_BYTES as u64..) {
+                let end = start + block.len() as u64;
+                let wrong = self.fault(entry, index, block);
+                bad = match (bad.take(), wrong) {
+                    (Some((bad, before)), Some(what)) if before == what => {
+                        Some((bad.start..end, what))
+                    }
+                    (before, wrong) => {
+                        if let Some(bad) = before {
+                            inspector.found(self.damaged_blocks(entry, &bad));
+                        }
+                        wrong.map(|what| (start..end, what))
+                    }
+                };
+                start = end;
             }
-            let end = entry.offset + entry.bytes;
-            let next = self.entries.get(index + 1);
-            let next = next.map_or(self.trailer.footer_offset, |next| next.offset);
-            let fill = usize::try_from(next - end).expect("less than the alignment");
-            self.pread(entry, entry.bytes, &mut buffer[..fill])?;
-            if buffer[..fill].iter().any(|byte| *byte != 0) {
-                return Err(self.damage(entry, entry.bytes, "filling is not zero"));
+            if !inspector.passed(bytes as u64) {
+                return Ok(false);
             }
+            at += bytes as u64;
+        }
+        if let Some(bad) = bad {
+            inspector.found(self.damaged_blocks(entry, &bad));
+        }
+        Ok(true)
+    }
+
+    /// Checks the zeros behind a section, up to `next`.
+    fn check_filling(&self, entry: &Entry, next: u64, inspector: &mut dyn Inspector) -> Result<()> {
+        let mut fill = [0; ALIGN as usize];
+        let bytes = usize::try_from(next - entry.offset - entry.bytes)
+            .expect("sections lie one behind the other");
+        let fill = &mut fill[..bytes];
+        let read = inspect(self.pread(entry, entry.bytes, fill), inspector)?;
+        let wrong = read.and_then(|()| fill.iter().position(|byte| *byte != 0));
+        if let Some(at) = wrong.filter(|_| !planted(Bug::VerifySkipsPadding)) {
+            inspector.found(Finding {
+                fault: Fault::Damaged,
+                file: self.path.clone(),
+                section: Some(entry.id),
+                offset: entry.offset + entry.bytes + at as u64,
+                bytes: 1,
+                what: "filling is not zero".to_owned(),
+            });
         }
         Ok(())
+    }
+
+    fn damaged_blocks(&self, entry: &Entry, (bad, what): &(Range<u64>, &str)) -> Finding {
+        Finding {
+            fault: Fault::Damaged,
+            file: self.path.clone(),
+            section: Some(entry.id),
+            offset: entry.offset + bad.start,
+            bytes: bad.end - bad.start,
+            what: (*what).to_owned(),
+        }
     }
 
     fn find(&self, id: SectionId) -> Option<&Entry> {
@@ -318,19 +440,23 @@ impl SegmentReader {
 
     /// Compares the checksum of block `index`; decrypts it in place.
     fn verify(&self, entry: &Entry, index: u64, block: &mut [u8]) -> Result<()> {
+        match self.fault(entry, index, block) {
+            None => Ok(()),
+            Some(what) => Err(self.damage(entry, index * BLOCK_BYTES as u64, what)),
+        }
+    }
+
+    /// As [`verify`](Self::verify); what is wrong with the block.
+    fn fault(&self, entry: &Entry, index: u64, block: &mut [u8]) -> Option<&'static str> {
         let mut crc = block_crc(&self.header.identity, entry.id, index);
         crc.update(block);
         let slot = usize::try_from(index).expect("blocks are counted in u32");
-        let damage = |what| Err(self.damage(entry, index * BLOCK_BYTES as u64, what));
         if crc.finish() != entry.checksums[slot] && !planted(Bug::IgnoreBlockChecksum) {
-            return damage("wrong block checksum");
+            return Some("wrong block checksum");
         }
-        match &self.seal {
-            Some(seal) if !seal.open(&nonce(entry.id, index), &[], block, &entry.tags[slot]) => {
-                damage(FORGED)
-            }
-            _ => Ok(()),
-        }
+        let seal = self.seal.as_ref()?;
+        let right = seal.open(&nonce(entry.id, index), &[], block, &entry.tags[slot]);
+        (!right).then_some(FORGED)
     }
 
     /// Damage at `at` of the section's body.
@@ -341,6 +467,19 @@ impl SegmentReader {
             section: Some(entry.id.to_string()),
             what: what.to_owned(),
         }
+    }
+}
+
+/// The first thing that is found.
+struct First(Option<Finding>);
+
+impl Inspector for First {
+    fn found(&mut self, finding: Finding) {
+        self.0.get_or_insert(finding);
+    }
+
+    fn passed(&mut self, _bytes: u64) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -356,7 +495,7 @@ fn whole_blocks(wanted: usize, left: u64) -> usize {
 }
 
 /// The sections the caller understands.
-fn select(path: &Path, entries: &[Entry], known: &[u32]) -> Result<Vec<Section>> {
+pub(super) fn select(path: &Path, entries: &[Entry], known: &[u32]) -> Result<Vec<Section>> {
     let mut sections = Vec::with_capacity(entries.len());
     for entry in entries {
         if known.contains(&entry.id.kind) && flags_known(entry.flags) {

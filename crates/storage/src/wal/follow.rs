@@ -31,7 +31,7 @@ use super::Frame;
 use super::format::{FRAME_HEADER_BYTES, FileHeader, FrameHeader, file_path};
 use super::reader::{Found, LogReader};
 use super::recovery::OnFrame;
-use crate::current::parse_numbered;
+use crate::current::numbered;
 use crate::error::{Result, StorageError};
 
 /// A file may be recycled between its opening and the reading of its header.
@@ -218,7 +218,7 @@ impl WalFollower {
         let entries = entries.map_err(StorageError::io("list", dir))?;
         let mut firsts: Vec<u64> = entries
             .iter()
-            .filter_map(|entry| parse_numbered(&entry.name, "wal"))
+            .filter_map(|entry| numbered(&entry.name, "wal"))
             .collect();
         firsts.sort_unstable();
         Ok(firsts)

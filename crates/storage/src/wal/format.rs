@@ -10,10 +10,10 @@ use crate::checksum::{Crc32c, crc32c};
 use crate::crypt::{FLAG_SEALED, ORIGIN_BYTES, Origin, open_seal};
 use crate::envelope;
 use crate::error::{Result, StorageError};
-use crate::fields::{get_u32, get_u64, put_u32, put_u64, read_exact};
+use crate::fields::{get_u32, get_u64, mended, put_u32, put_u64, read_exact};
 
 /// Bytes of a file's header.
-const FILE_HEADER_BYTES: usize = 64;
+pub(crate) const FILE_HEADER_BYTES: usize = 64;
 
 /// Bytes of a frame's header.
 pub(crate) const FRAME_HEADER_BYTES: usize = 56;
@@ -33,6 +33,9 @@ const FLAG_RECYCLED: u16 = 1;
 /// Bytes behind the header of an encrypted file: where its key comes from, a checksum that covers
 /// the header too, and zeros.
 const ORIGIN_BLOCK_BYTES: usize = 32;
+
+/// Where its zeros begin.
+const ORIGIN_FILLING_AT: usize = ORIGIN_BYTES + 4;
 
 /// Bytes before the first frame, at most.
 pub(crate) const FILE_HEADER_BYTES_MAX: usize = FILE_HEADER_BYTES + ORIGIN_BLOCK_BYTES;
@@ -64,6 +67,9 @@ pub(crate) struct FileHeader {
     /// Of an encrypted file.
     pub origin: Option<Origin>,
 }
+
+/// A header, and the key of an encrypted file.
+pub(crate) type Headed = (FileHeader, Option<Arc<dyn Seal>>);
 
 impl FileHeader {
     /// The lowest lsn the file may hold: its name.
@@ -121,7 +127,7 @@ impl FileHeader {
         path: &Path,
         first_lsn: u64,
         collection: u64,
-    ) -> Result<(Self, Option<Arc<dyn Seal>>)> {
+    ) -> Result<Headed> {
         let mut bytes = [0; FILE_HEADER_BYTES];
         read_exact(file, path, 0, &mut bytes)?;
         let (mut header, sealed) = Self::decode(path, &bytes, first_lsn, collection)?;
@@ -132,6 +138,75 @@ impl FileHeader {
         }
         let seal = open_seal(env, path, header.origin, &header.about())?;
         Ok((header, seal.map(|(_, seal)| seal)))
+    }
+
+    /// What can be told of the header of a damaged file, and the key of an encrypted one: of one in
+    /// which a bit turned around, all of it; of another, what one of the file's frames says. `None`
+    /// where neither helps. The key may be a wrong one; the tags of frames tell.
+    pub(crate) fn salvage(
+        env: &Env,
+        file: &dyn DiskFile,
+        path: &Path,
+        first_lsn: u64,
+        collection: u64,
+        frame: impl FnOnce() -> Result<Option<FrameHeader>>,
+    ) -> Result<Option<Headed>> {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        if let Err(StorageError::Corrupt { .. }) = read_exact(file, path, 0, &mut bytes) {
+            return Ok(None);
+        }
+        let decode = |bytes: &[u8]| {
+            let bytes = bytes.try_into().ok()?;
+            Self::decode(path, bytes, first_lsn, collection).ok()
+        };
+        let whole = decode(&bytes).or_else(|| mended(&mut bytes, FILE_HEADER_BYTES, decode));
+        let (mut header, sealed) = match whole {
+            Some(found) => found,
+            None => {
+                let Some(frame) = frame()? else {
+                    return Ok(None);
+                };
+                let header = Self {
+                    recycled: true,
+                    log_id: frame.log_id,
+                    collection,
+                    prev_lsn: first_lsn.saturating_sub(1),
+                    epoch: frame.epoch,
+                    created_unix_ms: 0,
+                    origin: None,
+                };
+                (header, env.sealing.is_some())
+            }
+        };
+        if sealed {
+            let mut block = [0; ORIGIN_BLOCK_BYTES];
+            let read = read_exact(file, path, FILE_HEADER_BYTES as u64, &mut block);
+            if let Err(StorageError::Corrupt { .. }) = read {
+                return Ok(None);
+            }
+            let decode = |block: &[u8]| {
+                let block = block.try_into().ok()?;
+                Self::decode_origin(path, &bytes, block).ok()
+            };
+            let origin = decode(&block).or_else(|| mended(&mut block, ORIGIN_FILLING_AT, decode));
+            header.origin = Some(origin.unwrap_or_else(|| Origin::get(&block, 0)));
+        }
+        match open_seal(env, path, header.origin, &header.about()) {
+            Err(StorageError::Corrupt { .. }) => Ok(None),
+            other => Ok(Some((header, other?.map(|(_, seal)| seal)))),
+        }
+    }
+
+    /// Where zeros are expected behind the origin, and are not: the place of the first.
+    pub(crate) fn wrong_filling(&self, file: &dyn DiskFile, path: &Path) -> Result<Option<u64>> {
+        let at = FILE_HEADER_BYTES as u64 + ORIGIN_FILLING_AT as u64;
+        if self.origin.is_none() {
+            return Ok(None);
+        }
+        let mut filling = [0; ORIGIN_BLOCK_BYTES - ORIGIN_FILLING_AT];
+        read_exact(file, path, at, &mut filling)?;
+        let wrong = filling.iter().zip(at..).find(|(byte, _)| **byte != 0);
+        Ok(wrong.map(|(_, at)| at))
     }
 
     /// Reads what stands behind the header of an encrypted file.

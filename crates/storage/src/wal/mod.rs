@@ -47,12 +47,14 @@
 //! state to prove), one log for all collections (one slow collection would pin every file), one
 //! checksum over header and body (the search above would have to read bodies).
 
+mod check;
 mod follow;
 mod format;
 mod reader;
 mod recovery;
 mod writer;
 
+pub use check::{LogFile, OnChecked, check_log};
 pub use follow::{Followed, WalFollower};
 pub use recovery::Recovery;
 pub use writer::{FrameToWrite, Wal, WalOptions};

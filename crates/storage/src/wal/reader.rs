@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cairn_env::{Bug, DiskFile, Seal, TAG_BYTES, planted};
 
-use super::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_MARK, LOG_ID_AT};
+use super::format::{
+    FILE_HEADER_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, KIND_MARK, LOG_ID_AT,
+};
 use crate::checksum::crc32c;
 use crate::crypt::{FORGED, offset_nonce};
 use crate::error::{Result, StorageError};
@@ -170,6 +172,57 @@ impl LogReader {
             witness: None,
             torn_bytes: torn_end.saturating_sub(tail),
         })
+    }
+
+    /// The next whole frame or mark from `offset` on that follows `last_lsn`, and where it stands.
+    pub(crate) fn next_whole(
+        &mut self,
+        offset: u64,
+        last_lsn: u64,
+    ) -> Result<Option<(u64, FrameHeader)>> {
+        let mut at = offset.next_multiple_of(FRAME_ALIGN as u64);
+        while at < self.len {
+            // A view moves the window only past its end, so this costs one pass.
+            let bytes = self.view(at, FRAME_HEADER_BYTES as u64)?;
+            if bytes.len() < FRAME_HEADER_BYTES {
+                break;
+            }
+            if get_u64(bytes, LOG_ID_AT) == self.log_id {
+                match self.frame(at)? {
+                    Found::Frame(header) | Found::Mark(header) if header.prev >= last_lsn => {
+                        return Ok(Some((at, header)));
+                    }
+                    _ => {}
+                }
+            }
+            at += FRAME_ALIGN as u64;
+        }
+        Ok(None)
+    }
+
+    /// The first frame of any generation that is not below `prev_lsn`: of the generation that the
+    /// file was made for, because all before it were below.
+    pub(crate) fn generation(&mut self, prev_lsn: u64) -> Result<Option<FrameHeader>> {
+        let mut at = FILE_HEADER_BYTES as u64;
+        while at < self.len {
+            let bytes = self.view(at, FRAME_HEADER_BYTES as u64)?;
+            if bytes.len() < FRAME_HEADER_BYTES {
+                break;
+            }
+            let log_id = get_u64(bytes, LOG_ID_AT);
+            let header = (log_id != 0).then(|| FrameHeader::decode(bytes, log_id));
+            let ours = |header: &FrameHeader| header.prev >= prev_lsn && header.lsn > prev_lsn;
+            if let Some(header) = header.flatten().filter(ours) {
+                return Ok(Some(header));
+            }
+            at += FRAME_ALIGN as u64;
+        }
+        Ok(None)
+    }
+
+    /// Bytes of the file that are looked at.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 
     /// Writes `from..to` again as it is and makes it durable.

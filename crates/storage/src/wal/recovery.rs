@@ -11,9 +11,9 @@ use super::format::{
 };
 use super::reader::{Found, LogReader};
 use super::{Frame, WalOptions};
-use crate::current::parse_numbered;
+use crate::current::numbered;
 use crate::error::{Result, StorageError};
-use crate::fields::remove_if_there;
+use crate::fields::{list_dir, remove_if_there};
 
 /// Takes frames as recovery delivers them.
 pub(crate) type OnFrame<'a> = &'a mut dyn FnMut(Frame<'_>) -> Result<()>;
@@ -97,13 +97,13 @@ pub(crate) fn recover(
 
 /// The first lsns of the log's files, ascending; clears away what never became one.
 fn list_files(env: &Env, dir: &Path) -> Result<Vec<u64>> {
-    let entries = env.disk.list(dir).map_err(StorageError::io("list", dir))?;
+    let entries = list_dir(&*env.disk, dir)?;
     let mut firsts = Vec::with_capacity(entries.len());
     for entry in &entries {
         let path = dir.join(&entry.name);
         if entry.name == NEXT || entry.name == SPARE {
             remove_if_there(&*env.disk, &path)?;
-        } else if let Some(first_lsn) = parse_numbered(&entry.name, "wal") {
+        } else if let Some(first_lsn) = numbered(&entry.name, "wal") {
             if entry.kind != EntryKind::File {
                 return Err(StorageError::corrupt(&path, 0, "not a regular file"));
             }

@@ -8,6 +8,7 @@ use cairn_env::{Access, Bug, DiskFile, Env, KillPoint, Seal, TAG_BYTES, planted}
 use parking_lot::Mutex;
 
 use super::FRAME_BODY_BYTES_MAX;
+use super::check::LogFile;
 use super::format::{
     FILE_HEADER_BYTES_MAX, FRAME_ALIGN, FRAME_HEADER_BYTES, FileHeader, FrameHeader, KIND_MARK,
     file_path,
@@ -320,6 +321,25 @@ impl Wal {
             remove_if_there(&*self.env.disk, &self.dir.join(SPARE))?;
         }
         Ok(())
+    }
+
+    /// The log's files, oldest first, the one that takes frames included.
+    #[must_use]
+    pub fn files(&self) -> Vec<LogFile> {
+        let active = self.active.lock();
+        let mut files: Vec<LogFile> = {
+            let closed = &self.shelf.lock().closed;
+            let file = |file: &ClosedFile| LogFile {
+                first_lsn: file.first_lsn,
+                end: None,
+            };
+            closed.iter().map(file).collect()
+        };
+        files.extend(active.file.as_ref().map(|file| LogFile {
+            first_lsn: file.header.first_lsn(),
+            end: Some(file.end),
+        }));
+        files
     }
 
     /// Bytes of headers and frames in all files of the log.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 18] = [
+pub const FOUND_BY: [(Bug, &str, &str); 19] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -29,6 +29,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 18] = [
     (Bug::ReusesNonce, ENCRYPTION, NONCES),
     (Bug::WalInClear, ENCRYPTION, READABLE),
     (Bug::GarbageIgnoresVersions, VERSIONS, VERSIONED),
+    (Bug::VerifySkipsPadding, CHECKS, FILLINGS),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -38,6 +39,7 @@ pub const REPEATED: &str = "crash_idempotency";
 pub const ENCRYPTION: &str = "encryption";
 
 pub const READERS: &str = "live_reader";
+pub const CHECKS: &str = "verify_directory";
 
 pub const VERSIONS: &str = "versions_crash";
 
@@ -48,6 +50,7 @@ const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";
 const LOOK: &str = "a_look_in_the_middle_of_anything_sees_one_durable_version";
 const NONCES: &str = "equal_records_do_not_look_equal";
 const READABLE: &str = "nothing_that_was_written_is_readable_in_any_file_at_any_moment";
+const FILLINGS: &str = "filling_that_is_not_zero_is_found";
 const SYNCS: &str = "an_io_error_at_every_sync";
 const ONCE: &str = "a_keyed_write_happens_once_wherever_power_is_lost";
 

@@ -1,0 +1,381 @@
+//! Rows that can be saved: of a segment that may be damaged, and of a log.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use cairn_storage::{Finding, Inspector, SectionId, SegmentReader};
+
+use crate::error::Result;
+use crate::frame::Changes;
+use crate::keys::{Key, KeyBuf, KeyType, Keys};
+use crate::limits::KEY_BYTES_MAX;
+use crate::schema::Schema;
+use crate::segment::{self, RowSource};
+
+use super::Identities;
+
+/// What can be said of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Every byte of it is what was written.
+    Whole,
+    /// It was deleted.
+    Deleted,
+    /// Something of it is not what was written.
+    Damaged,
+    /// It is whole, and nobody can tell whether it was deleted.
+    Doubtful,
+    /// A newer segment has what counts of it.
+    Merged,
+}
+
+/// The rows of a segment of which anything may be damaged.
+pub(super) struct Saved {
+    reader: SegmentReader,
+    keys: Vec<Option<KeyBuf>>,
+    versions: Vec<Option<u64>>,
+    /// The highest version that can be read.
+    newest: u64,
+    /// Where each row's fields end; empty when no row has any.
+    payload_ends: Vec<Option<u64>>,
+    marks: Vec<Mark>,
+    /// Doubtful rows that are kept on demand.
+    kept: BTreeSet<usize>,
+}
+
+/// Stretches of sections that are damaged, in bytes from the start of the section.
+#[derive(Default)]
+struct Bad(Vec<Finding>);
+
+impl Inspector for Bad {
+    fn found(&mut self, finding: Finding) {
+        self.0.push(finding);
+    }
+
+    fn passed(&mut self, _bytes: u64) -> bool {
+        true
+    }
+}
+
+impl Bad {
+    fn of(reader: &SegmentReader) -> Result<Self> {
+        let mut bad = Self::default();
+        reader.check(&mut bad)?;
+        Ok(bad)
+    }
+
+    /// Whether the bytes `range` of a section are what was written.
+    fn spares(&self, reader: &SegmentReader, id: SectionId, range: Range<u64>) -> bool {
+        let start = reader.offset(id).unwrap_or(0);
+        self.0.iter().all(|finding| {
+            let from = finding.offset.saturating_sub(start);
+            finding.section != Some(id) || range.end <= from || from + finding.bytes <= range.start
+        })
+    }
+}
+
+/// The numbers of a section of eight bytes each, those that are right.
+fn numbers(reader: &SegmentReader, bad: &Bad, id: SectionId) -> Result<Option<Vec<Option<u64>>>> {
+    if reader.len(id).is_none() {
+        return Ok(None);
+    }
+    let bytes = reader.read_unchecked(id)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    let number = |(row, word): (u64, &[u8; 8])| {
+        let right = bad.spares(reader, id, row * 8..row * 8 + 8);
+        right.then(|| u64::from_le_bytes(*word))
+    };
+    Ok(Some((0..).zip(words).map(number).collect()))
+}
+
+/// The keys that can be read.
+fn keys(
+    reader: &SegmentReader,
+    bad: &Bad,
+    key_type: KeyType,
+    rows: usize,
+) -> Result<Vec<Option<KeyBuf>>> {
+    let id = segment::KEYS;
+    if key_type == KeyType::U64 {
+        let numbers = numbers(reader, bad, id)?.unwrap_or_default();
+        return Ok(numbers.into_iter().map(|n| n.map(KeyBuf::U64)).collect());
+    }
+    if reader.len(id).is_none_or(|bytes| bytes < rows as u64 * 4) {
+        return Ok(Vec::new());
+    }
+    let bytes = reader.read_unchecked(id)?;
+    let (ends, text) = bytes.split_at(rows * 4);
+    let (ends, _) = ends.as_chunks::<4>();
+    let end = |row: usize| {
+        let at = row as u64 * 4;
+        let right = bad.spares(reader, id, at..at + 4);
+        right.then(|| u32::from_le_bytes(ends[row]) as usize)
+    };
+    let key = |row: usize| {
+        let start = if row == 0 { 0 } else { end(row - 1)? };
+        let (end, before) = (end(row)?, rows as u64 * 4);
+        let key = text.get(start..end)?;
+        let place = before + start as u64..before + end as u64;
+        let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && bad.spares(reader, id, place);
+        let key = std::str::from_utf8(key).ok().filter(|_| fits)?;
+        Some(KeyBuf::Str(key.into()))
+    };
+    Ok((0..rows).map(key).collect())
+}
+
+impl Saved {
+    /// What is left of a segment; `None` where it cannot even be said how many rows it has, or it is of
+    /// another schema. `rows`: what its manifest says.
+    pub fn new(
+        reader: SegmentReader,
+        schema: &Schema,
+        rows: Option<usize>,
+    ) -> Result<Option<Self>> {
+        let bad = Bad::of(&reader)?;
+        let Some(mut versions) = numbers(&reader, &bad, segment::VERSIONS)? else {
+            return Ok(None);
+        };
+        if rows.is_some_and(|rows| rows != versions.len()) {
+            return Ok(None);
+        }
+        let rows = versions.len();
+        let mut keys = keys(&reader, &bad, schema.key, rows)?;
+        keys.resize(rows, None);
+        versions.resize(rows, None);
+        let payload = reader.len(segment::PAYLOAD).unwrap_or(0);
+        let payload_ends = match payload {
+            0 => Vec::new(),
+            _ => numbers(&reader, &bad, segment::PAYLOAD_ENDS)?.unwrap_or_default(),
+        };
+        let newest = versions.iter().flatten().copied().max().unwrap_or(0);
+        let mut saved = Self {
+            reader,
+            keys,
+            versions,
+            newest,
+            payload_ends,
+            marks: vec![Mark::Whole; rows],
+            kept: BTreeSet::new(),
+        };
+        for row in 0..rows {
+            if !saved.is_whole(row, schema, &bad, payload) {
+                saved.marks[row] = Mark::Damaged;
+            }
+        }
+        Ok(Some(saved))
+    }
+
+    fn is_whole(&self, row: usize, schema: &Schema, bad: &Bad, payload: u64) -> bool {
+        let vectors = schema.vectors.iter().enumerate().all(|(field, shape)| {
+            let (id, bytes) = (segment::vectors(field), u64::from(shape.dim) * 4);
+            let start = row as u64 * bytes;
+            self.reader.len(id) == Some(self.len() as u64 * bytes)
+                && bad.spares(&self.reader, id, start..start + bytes)
+        });
+        let fields = payload == 0
+            || self.payload_range(row).is_some_and(|range| {
+                range.end <= payload && bad.spares(&self.reader, segment::PAYLOAD, range)
+            });
+        vectors && fields && self.keys[row].is_some() && self.versions[row].is_some()
+    }
+
+    fn payload_range(&self, row: usize) -> Option<Range<u64>> {
+        let start = match row {
+            0 => 0,
+            _ => (*self.payload_ends.get(row - 1)?)?,
+        };
+        let end = (*self.payload_ends.get(row)?)?;
+        (start <= end).then_some(start..end)
+    }
+
+    /// Marks the rows that the deletion file `reader` says are deleted; all are doubtful without it.
+    /// `count`: how many it should say are.
+    pub fn mark_deleted(
+        &mut self,
+        reader: Option<&SegmentReader>,
+        count: Option<u32>,
+        keep_doubtful: bool,
+    ) -> Result<()> {
+        let words = match reader {
+            Some(reader) => {
+                let bad = Bad::of(reader)?;
+                numbers(reader, &bad, segment::DELETIONS)?.unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let known: u32 = words.iter().flatten().map(|word| word.count_ones()).sum();
+        // All deletions are known: what cannot be read says nothing more.
+        let complete = count == Some(known);
+        for row in 0..self.len() {
+            let word = words.get(row / 64).copied().flatten();
+            let deleted = word.map(|word| word >> (row % 64) & 1 == 1);
+            match deleted {
+                Some(true) => self.marks[row] = Mark::Deleted,
+                None if !complete => self.doubt(row, keep_doubtful),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody can tell of any row whether it was deleted.
+    pub fn doubt_all(&mut self, keep_doubtful: bool) {
+        (0..self.len()).for_each(|row| self.doubt(row, keep_doubtful));
+    }
+
+    fn doubt(&mut self, row: usize, keep_doubtful: bool) {
+        if self.marks[row] == Mark::Whole {
+            if keep_doubtful {
+                self.kept.insert(row);
+            } else {
+                self.marks[row] = Mark::Doubtful;
+            }
+        }
+    }
+
+    /// Leaves only rows of which a newer segment lost the content.
+    pub fn keep_only(&mut self, wanted: &Identities) {
+        for row in 0..self.len() {
+            let identity = self.keys[row].clone().zip(self.versions[row]);
+            // What was deleted stays deleted: the mark may be newer than the merge.
+            let keep = self.marks[row] == Mark::Deleted
+                || identity.is_some_and(|identity| wanted.contains(&identity));
+            if !keep {
+                self.marks[row] = Mark::Merged;
+            }
+        }
+    }
+
+    /// Key and version of every row of which both can be read.
+    pub fn identities(&self) -> impl Iterator<Item = (usize, (KeyBuf, u64))> {
+        let both = |row| Some((row, (self.key(row)?.clone(), self.versions[row]?)));
+        (0..self.len()).filter_map(both)
+    }
+
+    pub fn len(&self) -> usize {
+        self.versions.len()
+    }
+
+    pub fn path(&self) -> &Path {
+        self.reader.path()
+    }
+
+    pub fn mark(&self, row: usize) -> Mark {
+        self.marks[row]
+    }
+
+    pub fn was_doubtful(&self, row: usize) -> bool {
+        self.kept.contains(&row)
+    }
+
+    pub fn key(&self, row: usize) -> Option<&KeyBuf> {
+        self.keys[row].as_ref()
+    }
+
+    /// The row's version; the newest of the segment when it cannot be read.
+    pub fn version_or_newest(&self, row: usize) -> u64 {
+        self.versions[row].unwrap_or(self.newest)
+    }
+}
+
+impl RowSource for Saved {
+    fn with_key(&self, row: u32, f: &mut dyn FnMut(Key<'_>)) {
+        let key = self.key(row as usize).expect("only whole rows are saved");
+        f(key.as_key());
+    }
+
+    fn version(&self, row: u32) -> u64 {
+        self.version_or_newest(row as usize)
+    }
+
+    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+        let offset = u64::from(row) * size_of_val(out) as u64;
+        let bytes = bytemuck::cast_slice_mut(out);
+        Ok(self
+            .reader
+            .read_range(segment::vectors(field), offset, bytes)?)
+    }
+
+    fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        let Some(range) = self.payload_range(row as usize) else {
+            return Ok(());
+        };
+        let at = out.len();
+        let length = usize::try_from(range.end - range.start).expect("it lies in the section");
+        out.resize(at + length, 0);
+        Ok(self
+            .reader
+            .read_range(segment::PAYLOAD, range.start, &mut out[at..])?)
+    }
+}
+
+/// Records that frames of a log put, and keys that they removed.
+#[derive(Default)]
+pub(super) struct LogRows {
+    frames: Vec<(u64, Changes)>,
+    /// Frame and place in it of each put and removal, in order.
+    rows: Vec<(u32, u32)>,
+}
+
+/// One put or removal of a log.
+pub(super) struct Place {
+    pub key: KeyBuf,
+    pub is_put: bool,
+}
+
+impl LogRows {
+    pub fn push(&mut self, lsn: u64, changes: Changes) {
+        let number = |n: usize| u32::try_from(n).expect("rows of a log are counted in 32 bits");
+        let frame = number(self.frames.len());
+        let rows = changes.keys.len() + changes.removed.len();
+        self.rows.extend((0..number(rows)).map(|row| (frame, row)));
+        self.frames.push((lsn, changes));
+    }
+
+    /// What each of the rows does, and its version.
+    pub fn places(&self) -> impl Iterator<Item = (Place, u64)> {
+        self.rows.iter().map(|&(frame, row)| {
+            let (lsn, changes) = &self.frames[frame as usize];
+            let (row, puts) = (row as usize, changes.keys.len());
+            let key = |keys: &Keys, row| keys.get(row).to_buf();
+            let place = Place {
+                key: match row.checked_sub(puts) {
+                    None => key(&changes.keys, row),
+                    Some(removal) => key(&changes.removed, removal),
+                },
+                is_put: row < puts,
+            };
+            (place, *lsn)
+        })
+    }
+
+    fn at(&self, row: u32) -> (u64, &Changes, usize) {
+        let (frame, row) = self.rows[row as usize];
+        let (lsn, changes) = &self.frames[frame as usize];
+        (*lsn, changes, row as usize)
+    }
+}
+
+impl RowSource for LogRows {
+    fn with_key(&self, row: u32, f: &mut dyn FnMut(Key<'_>)) {
+        let (_, changes, row) = self.at(row);
+        f(changes.keys.get(row));
+    }
+
+    fn version(&self, row: u32) -> u64 {
+        self.at(row).0
+    }
+
+    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+        let (_, changes, row) = self.at(row);
+        out.copy_from_slice(changes.vector(row, field));
+        Ok(())
+    }
+
+    fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
+        let (_, changes, row) = self.at(row);
+        out.extend_from_slice(changes.payload(row));
+        Ok(())
+    }
+}

@@ -1,0 +1,447 @@
+//! A repair saves everything that is not damaged, nothing that was deleted, and says what it left.
+//!
+//! A database with files of every kind is at rest after a crash. One file at a time is damaged: bits
+//! turned around all over it, cut, removed. What is saved opens, passes its check, holds nothing that
+//! the database did not hold, and lacks no more than the rows that the report names.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
+
+#[path = "common/crash/mod.rs"]
+mod crash;
+
+mod common;
+#[path = "common/rest.rs"]
+mod rest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cairn_engine::{
+    Code, Database, Job, KeyBuf, RepairOptions, RepairReport, repair, verify_directory,
+};
+use cairn_env::Disk;
+use cairn_testkit::{Rng, SimDisk, seed_from_env};
+use crash::lanes::Machine;
+use rest::{Contents, DIR, Rest, kind, options};
+
+const TARGET: &str = "/data/saved";
+
+fn save(disk: &SimDisk, options: &RepairOptions) -> RepairReport {
+    let env = Machine::on(disk, 3).env;
+    let (source, target) = (Path::new(DIR), Path::new(TARGET));
+    repair(&env, source, target, options, &Job::default()).expect("a repair works")
+}
+
+fn repairs() -> RepairOptions {
+    RepairOptions {
+        encryption: crash::sealed::provider(),
+        ..RepairOptions::default()
+    }
+}
+
+/// Everything in the new database, by name, and nothing wrong with it.
+fn saved(disk: &SimDisk) -> Contents {
+    let env = Machine::on(disk, 41).env;
+    let report = verify_directory(&env, Path::new(TARGET), &rest::checks(), &Job::default())
+        .expect("a report");
+    assert_eq!((report.problems, report.notes), (vec![], vec![]));
+    let database = Database::open(env, Path::new(TARGET), options()).expect("it opens");
+    let infos = database.collections().expect("a listing");
+    let mut contents = Contents::new();
+    for info in infos {
+        let collection = database.open_collection(&info.name).expect("it opens");
+        let name = match info.name.as_str() {
+            // Their names are lost with the catalog.
+            "recovered-1" => "words".to_owned(),
+            "recovered-2" => "numbers".to_owned(),
+            _ => info.name,
+        };
+        contents.insert(name, rest::read(&collection).expect("it reads"));
+    }
+    contents
+}
+
+fn bytes_of(disk: &SimDisk, dir: &str) -> Vec<(String, Vec<u8>)> {
+    let paths = disk
+        .paths()
+        .into_iter()
+        .filter(|path| path.starts_with(dir));
+    let read = |path: String| {
+        let bytes = disk.read_all(&path).expect("a listed file");
+        (path, bytes)
+    };
+    paths.map(read).collect()
+}
+
+#[test]
+fn an_undamaged_database_is_saved_whole_and_left_as_it_is() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    let before = bytes_of(&disk, DIR);
+    let report = save(&disk, &repairs());
+    assert_eq!(bytes_of(&disk, DIR), before);
+    assert_eq!(report.problems, []);
+    assert!(report.lost.is_empty());
+    let records: BTreeMap<_, _> = report
+        .collections
+        .iter()
+        .map(|c| (c.name.clone(), c.records))
+        .collect();
+    for (name, state) in &rest.contents {
+        assert_eq!(records[name], state.len() as u64, "{name}");
+    }
+    assert_eq!(saved(&disk), rest.contents);
+    // What keyed writes did is left out.
+    let has_outcomes = |dir| {
+        bytes_of(&disk, dir)
+            .iter()
+            .any(|(path, _)| kind(path) == "outcomes")
+    };
+    assert!(has_outcomes(DIR) && !has_outcomes(TARGET));
+    // It goes on from there, with higher versions.
+    let env = Machine::on(&disk, 43).env;
+    let database = Database::open(env, Path::new(TARGET), options()).expect("it opens");
+    let words = database.open_collection("words").expect("it opens");
+    let newest = rest.contents["words"]
+        .values()
+        .map(|rec| rec.0)
+        .max()
+        .unwrap();
+    let gone = [common::text("word-1")];
+    assert!(common::remove(&words, &gone).version > newest);
+}
+
+/// Holds what was saved against what was there; returns how many records are missing.
+fn compare(
+    rest: &Rest,
+    report: &RepairReport,
+    contents: &Contents,
+    about: &str,
+    is_log: bool,
+) -> usize {
+    let mut missing = 0;
+    let told: u64 = report.lost.iter().map(|lost| lost.rows).sum();
+    let keys: BTreeSet<&KeyBuf> = report.lost.iter().flat_map(|lost| &lost.keys).collect();
+    let unnamed = report
+        .lost
+        .iter()
+        .any(|lost| (lost.keys.len() as u64) < lost.rows);
+    for (name, state) in &rest.contents {
+        let empty = rest::State::new();
+        let found = contents.get(name).unwrap_or(&empty);
+        for (key, rec) in found {
+            // An older version may stand where the log that replaced it is damaged.
+            let right = match is_log {
+                true => rest.history[name].contains(&(key.clone(), rec.clone())),
+                false => state.get(key) == Some(rec),
+            };
+            assert!(right, "{about}: {key:?} is not what was there");
+        }
+        for key in state.keys().filter(|key| !found.contains_key(key)) {
+            missing += 1;
+            let named = is_log || unnamed || keys.contains(key);
+            assert!(named, "{about}: {key:?} is missing and not named");
+        }
+    }
+    assert!(
+        is_log || missing as u64 <= told,
+        "{about}: {missing} missing, {told} told"
+    );
+    missing
+}
+
+#[test]
+fn one_damaged_place_costs_no_more_than_itself() {
+    let seed = seed_from_env("CAIRN_SEED", 1);
+    let rest = Rest::new();
+    let mut table: BTreeMap<&str, (u64, u64, usize)> = BTreeMap::new();
+    let (step, stride) = if cfg!(feature = "failpoints") {
+        (256, 7)
+    } else {
+        (4_096, 53)
+    };
+    for (path, bytes) in bytes_of(&rest.disk, DIR) {
+        if matches!(kind(&path), "lock" | "leftover") {
+            continue;
+        }
+        let used = bytes.len() - bytes.iter().rev().take_while(|byte| **byte == 0).count();
+        let mut rng = Rng::new(seed);
+        let edges = (0..64)
+            .step_by(9)
+            .chain(bytes.len().saturating_sub(420)..bytes.len())
+            .step_by(stride);
+        let inner = (64..used).step_by(step).map(|at| at + rng.range(0..step));
+        let places: BTreeSet<usize> = edges.chain(inner).filter(|at| *at < used).collect();
+        for at in places {
+            let about = format!("{path} byte={at}");
+            let disk = rest.copy();
+            disk.flip_bit(&path, at as u64, 3)
+                .expect("a bit of the file");
+            let report = save(&disk, &repairs());
+            let missing = compare(&rest, &report, &saved(&disk), &about, kind(&path) == "log");
+            let section = report.problems.iter().find_map(|p| p.section.clone());
+            let rows = match (kind(&path), section.as_deref()) {
+                // A block of 4 KiB.
+                (
+                    "segment",
+                    Some(
+                        "VECTORS" | "VECTORS 1" | "KEYS" | "VERSIONS" | "PAYLOAD" | "PAYLOAD_ENDS",
+                    ),
+                ) => 1_024,
+                ("deletions", Some("DELETIONS")) => 1_100,
+                // One frame or a few of one group.
+                ("log", _) => 60,
+                _ => 0,
+            };
+            assert!(
+                missing <= rows,
+                "{about}: {missing} of at most {rows} missing, {:?}",
+                report.problems
+            );
+            let row = table.entry(kind(&path)).or_default();
+            *row = (
+                row.0 + 1,
+                row.1 + u64::from(missing > 0),
+                row.2.max(missing),
+            );
+        }
+    }
+    for (kind, (flips, costly, most)) in &table {
+        println!("{kind:10} {flips:5} flips, {costly:4} cost records, {most:4} at most");
+    }
+}
+
+#[test]
+fn files_that_are_cut_or_gone_cost_what_was_in_them() {
+    let rest = Rest::new();
+    for (path, bytes) in bytes_of(&rest.disk, DIR) {
+        if matches!(kind(&path), "lock" | "leftover") {
+            continue;
+        }
+        for cut in [
+            None,
+            Some(0),
+            Some(bytes.len() as u64 / 2),
+            Some(bytes.len() as u64 - 1),
+        ] {
+            let about = format!("{path} cut={cut:?}");
+            let disk = rest.copy();
+            match cut {
+                None => disk.remove_file(Path::new(&path)).expect("a listed file"),
+                Some(length) => disk.truncate(&path, length).expect("a listed file"),
+            }
+            if kind(&path) == "keys" {
+                // Without its data keys nothing of an encrypted database can be read.
+                let env = Machine::on(&disk, 3).env;
+                let (source, target) = (Path::new(DIR), Path::new(TARGET));
+                let refused = repair(&env, source, target, &repairs(), &Job::default());
+                let code = refused.err().map(|error| error.code());
+                assert_eq!(code, Some(Code::Corrupt), "{about}");
+                continue;
+            }
+            let report = save(&disk, &repairs());
+            let contents = saved(&disk);
+            let whole_file = kind(&path) == "segment";
+            for (name, state) in &rest.contents {
+                let empty = rest::State::new();
+                let found = contents.get(name).unwrap_or(&empty);
+                for (key, rec) in found {
+                    let ever = rest.history[name].contains(&(key.clone(), rec.clone()));
+                    let right = if kind(&path) == "log" {
+                        ever
+                    } else {
+                        state.get(key) == Some(rec)
+                    };
+                    assert!(right, "{about}: {name} {key:?}");
+                }
+                if matches!(kind(&path), "pointer" | "manifest" | "catalog")
+                    && contents.contains_key(name)
+                {
+                    assert_eq!(found.len(), state.len(), "{about}: {name}");
+                }
+            }
+            if whole_file {
+                assert!(!report.problems.is_empty(), "{about}");
+            }
+        }
+    }
+}
+
+/// Without the manifest, and without the catalog, segments and the log tell it all.
+#[test]
+fn a_lost_manifest_and_a_lost_catalog_cost_nothing_but_the_name() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    for path in disk.paths() {
+        if path.ends_with("CURRENT") || path.contains("/manifest/") || path.contains("/catalog/") {
+            disk.remove_file(Path::new(&path)).expect("a listed file");
+        }
+    }
+    let report = save(&disk, &repairs());
+    assert_eq!(report.collections[0].name, "recovered-1");
+    assert_eq!(saved(&disk), rest.contents);
+}
+
+#[test]
+fn rows_that_may_have_been_deleted_are_kept_on_demand_only() {
+    let rest = Rest::new();
+    let deletions = rest
+        .disk
+        .paths()
+        .into_iter()
+        .find(|path| kind(path) == "deletions");
+    let path = deletions.expect("a deletion file");
+    let disk = rest.copy();
+    disk.remove_file(Path::new(&path)).expect("a listed file");
+    let kept = rest.copy();
+    kept.remove_file(Path::new(&path)).expect("a listed file");
+    let strict = save(&disk, &repairs());
+    let doubtful: u64 = strict.collections.iter().map(|c| c.doubtful).sum();
+    assert!(doubtful > 0 && strict.lost.iter().any(|lost| lost.doubtful));
+    save(
+        &kept,
+        &RepairOptions {
+            keep_doubtful: true,
+            ..repairs()
+        },
+    );
+    let (few, many) = (saved(&disk), saved(&kept));
+    assert!(many["words"].len() > few["words"].len());
+    assert!(
+        rest.contents["words"]
+            .keys()
+            .all(|key| many["words"].contains_key(key))
+    );
+}
+
+#[test]
+fn a_repair_never_writes_over_anything() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    let env = Machine::on(&disk, 3).env;
+    let code = |source: &str, target: &str| {
+        let (source, target) = (Path::new(source), Path::new(target));
+        let done = repair(&env, source, target, &repairs(), &Job::default());
+        done.err().map(|error| error.code())
+    };
+    let inside = format!("{DIR}/saved");
+    assert_eq!(code(DIR, &inside), Some(Code::InvalidArgument));
+    assert_eq!(code(DIR, DIR), Some(Code::InvalidArgument));
+    assert_eq!(code("/data/none", TARGET), Some(Code::NotFound));
+    disk.create_dir(Path::new("/data/full"))
+        .expect("a free name");
+    disk.put("/data/full/file", b"kept").expect("room");
+    assert_eq!(code(DIR, "/data/full"), Some(Code::AlreadyExists));
+    let _open =
+        Database::open(Machine::on(&disk, 5).env, Path::new(DIR), options()).expect("it opens");
+    assert_eq!(code(DIR, TARGET), Some(Code::Locked));
+}
+
+/// Versions are left behind and told; what one alone holds comes back on demand only.
+#[test]
+fn versions_are_told_and_bring_nothing_back() {
+    let rest = Rest::with_version();
+    let disk = rest.copy();
+    let report = save(&disk, &repairs());
+    assert_eq!(saved(&disk), rest.contents);
+    let told: Vec<_> = report
+        .versions
+        .iter()
+        .map(|version| (version.name.as_deref(), version.is_readable))
+        .collect();
+    assert_eq!(told, [(Some("kept"), true)]);
+    // Without the manifests a segment may be there for the version alone.
+    let manifests = |disk: &SimDisk| {
+        for path in disk.paths() {
+            if path.contains("/manifest/") {
+                disk.remove_file(Path::new(&path)).expect("a listed file");
+            }
+        }
+    };
+    let (strict, loose) = (rest.copy(), rest.copy());
+    manifests(&strict);
+    manifests(&loose);
+    let report = save(&strict, &repairs());
+    let found = saved(&strict);
+    for (name, state) in &rest.contents {
+        for (key, rec) in &found[name] {
+            assert_eq!(state.get(key), Some(rec), "{name}: {key:?} comes back");
+        }
+    }
+    assert!(report.lost.iter().any(|lost| lost.doubtful));
+    let keep = RepairOptions {
+        keep_doubtful: true,
+        ..repairs()
+    };
+    save(&loose, &keep);
+    let found = saved(&loose);
+    for (name, state) in &rest.contents {
+        let missing = state.keys().filter(|key| !found[name].contains_key(key));
+        assert_eq!(missing.count(), 0, "{name}");
+    }
+    // A record that cannot be read is told, too.
+    let path = rest.disk.paths().into_iter().find(|p| kind(p) == "version");
+    let path = path.expect("a record");
+    let disk = rest.copy();
+    disk.flip_bit(&path, 50, 1).expect("a bit of the file");
+    let report = save(&disk, &repairs());
+    assert!(!report.versions[0].is_readable);
+    assert_eq!(saved(&disk), rest.contents);
+}
+
+/// The same of an encrypted database, and none without its key.
+#[test]
+fn encrypted_databases_are_saved_encrypted() {
+    crash::sealed::run_again(
+        &[
+            "an_undamaged_database_is_saved_whole_and_left_as_it_is",
+            "one_damaged_place_costs_no_more_than_itself",
+            "files_that_are_cut_or_gone_cost_what_was_in_them",
+            "a_lost_manifest_and_a_lost_catalog_cost_nothing_but_the_name",
+            "rows_that_may_have_been_deleted_are_kept_on_demand_only",
+            "a_repair_takes_the_key_and_no_other",
+            "versions_are_told_and_bring_nothing_back",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_repair_takes_the_key_and_no_other() {
+    if !crash::sealed::is_on() {
+        return;
+    }
+    let rest = Rest::new();
+    let code = |encryption| {
+        let disk = rest.copy();
+        let env = Machine::on(&disk, 3).env;
+        let options = RepairOptions {
+            encryption,
+            ..RepairOptions::default()
+        };
+        let (source, target) = (Path::new(DIR), Path::new(TARGET));
+        let done = repair(&env, source, target, &options, &Job::default());
+        assert!(bytes_of(&disk, TARGET).is_empty(), "nothing is made");
+        done.err().map(|error| error.code())
+    };
+    assert_eq!(code(None), Some(Code::InvalidArgument));
+    let wrong = cairn_engine::encryption::NamedKey {
+        id: "key 0".to_owned(),
+        key: cairn_engine::encryption::Key::new(&[9; 32]),
+    };
+    let wrong = std::sync::Arc::new(wrong);
+    assert_eq!(code(Some(wrong)), Some(Code::InvalidArgument));
+    // What is saved is as unreadable as what was there.
+    let disk = rest.copy();
+    save(&disk, &repairs());
+    let saved = bytes_of(&disk, TARGET);
+    let flagged = saved.iter().filter(|(path, bytes)| {
+        matches!(kind(path), "segment" | "manifest" | "catalog") && bytes[10] & 2 != 0
+    });
+    assert!(flagged.count() >= 5);
+    for word in [&b"word-"[..], b"title", b"words"] {
+        let readable =
+            |(_, bytes): &(String, Vec<u8>)| bytes.windows(word.len()).any(|w| w == word);
+        assert!(!saved.iter().any(readable));
+    }
+}

@@ -48,6 +48,7 @@ import {
   type NativeBatch,
   type WriteKind,
 } from './write.js'
+import { checkRows } from './workspace.js'
 
 /**
  * Records of one structure, each with a unique key.
@@ -266,6 +267,7 @@ export class EmbeddedCollection implements Collection {
       const select = toNativeSelect(given, this.#shape)
       const signal = checkSignal(given.signal)
       throwIfAborted(signal)
+      if (Array.isArray(keys)) checkRows(keys.length)
       const list = Array.isArray(keys) ? Array.from<string | bigint>(keys) : keys
       const answer = this.#encoder.encodeKeys(list, (column, ends) =>
         this.#native.get(column, ends, select.fields, select.names, select.vectors),

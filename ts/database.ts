@@ -44,7 +44,8 @@ export interface Database extends AsyncDisposable {
   /**
    * Opens a collection, or creates it.
    *
-   * @param name - 1-128 of `A-Z a-z 0-9 _ . -`, not starting with a dot.
+   * @param name - 1-128 of `A-Z a-z 0-9 _ . -`, not starting with a dot. A new one does not end with a dot either,
+   * and is no device of Windows, such as `con` or `nul.txt`.
    * @param schema - Its structure; types of keys, fields and hits follow from the literal.
    * @throws {CairnError} `ERR_SCHEMA_MISMATCH` with the first difference in `details.path`,
    * `ERR_INVALID_NAME`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`.

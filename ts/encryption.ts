@@ -56,7 +56,7 @@ export function keySource(value: unknown, path: string): KeySource {
   }
   if (!('key' in value)) throw notThis(path)
   const given = optionsOf(value as Partial<EncryptionKey>, names, path)
-  const id = idOf(given.keyId ?? 'default', path)
+  const id = idOf(given.keyId === undefined ? 'default' : given.keyId, path)
   const key = Uint8Array.from(keyOf(given.key, path))
   const it = { id, key }
   return {

@@ -130,9 +130,9 @@ export function isCairnError(error: unknown, code?: ErrorCode): error is CairnEr
 }
 
 /** Ours as it is; anything else that came up while arguments were read becomes one of ours. */
-export function toCairnError(error: unknown): CairnError {
+export function toCairnError(error: unknown, details: ErrorDetails = {}): CairnError {
   if (error instanceof CairnError) return error
-  return new CairnError('ERR_INVALID_ARGUMENT', 'reading an argument failed', {}, error)
+  return new CairnError('ERR_INVALID_ARGUMENT', 'reading an argument failed', details, error)
 }
 
 /** Runs a check; whatever it throws becomes ours. */

@@ -197,7 +197,7 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
       given.lockTimeoutMs === undefined
         ? 0
         : numberWithin(given.lockTimeoutMs, 'lockTimeoutMs', 0, Number.MAX_SAFE_INTEGER),
-    memoryBudget: memoryBudget(given.memoryBudget ?? '50%'),
+    memoryBudget: memoryBudget(given.memoryBudget === undefined ? '50%' : given.memoryBudget),
     memtableBytes: bytes(given.memtableBytes, 'memtableBytes', 64 * 1024, 64 * MiB),
     walDir: given.walDir === undefined ? undefined : pathOf(given.walDir, 'walDir'),
     walBytesMax: bytes(given.walBytesMax, 'walBytesMax', MiB, 512 * MiB),
@@ -252,11 +252,16 @@ export function directoryPath(value: unknown, path: string): string {
 
 /** An absolute path from what a user calls one. */
 export function pathOf(value: unknown, path: string): string {
+  return resolve(checkPath(value, path))
+}
+
+/** A path as it is, if it can be one. */
+export function checkPath(value: unknown, path: string): string {
   if (typeof value !== 'string') throw wrong(`${path} must be a path`, 'string', value, path)
   if (value === '') throw wrong(`${path} is empty`, 'path', value, path)
   if (value.includes('\0')) throw wrong(`${path} has a NUL`, 'path', value, path)
   if (!isWellFormed(value)) throw wrong(`${path} has half a character`, 'path', value, path)
-  return resolve(value)
+  return value
 }
 
 function refuseLater(given: Partial<OpenOptions>): void {

@@ -1,7 +1,7 @@
 // Fields of a record: checked against the schema and encoded as one MessagePack map.
 import { types } from 'node:util'
 import { isDetached, isPlainObject } from './check.js'
-import { CairnError, type ErrorCode, type ErrorDetails } from './errors.js'
+import { CairnError, toCairnError, type ErrorCode, type ErrorDetails } from './errors.js'
 import type { ByteWriter } from './internal/byte-writer.js'
 import { describe } from './internal/describe.js'
 import { isWellFormed } from './internal/text.js'
@@ -59,8 +59,15 @@ export class PayloadEncoder {
     const names = Object.keys(fields)
     const map = beginMap(out, names.length)
     let entries = 0
-    for (const name of names) {
-      if (this.entry(out, name, fields[name])) entries += 1
+    let field = ''
+    try {
+      for (const name of names) {
+        field = name
+        if (this.entry(out, name, fields[name])) entries += 1
+      }
+    } catch (error) {
+      // A getter or a proxy of the caller's.
+      throw toCairnError(error, { field })
     }
     endMap(out, map, names.length, entries)
     checkSize(out.at - start)

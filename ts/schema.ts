@@ -11,6 +11,7 @@ import {
 } from './check.js'
 import { CairnError } from './errors.js'
 import { nearest } from './internal/nearest.js'
+import { isWellFormed } from './internal/text.js'
 import { limits } from './limits.js'
 
 /** Structure of a collection. Stored with it; a different one is refused when it is opened. */
@@ -182,7 +183,7 @@ function vectorShapes(vectors: unknown): VectorShape[] {
   if (names.length === 0) {
     throw wrong('a schema needs a vector field', 'at least one', vectors, 'vectors')
   }
-  return names.map((name) => vectorShape(name, vectors[name], `vectors.${name}`))
+  return names.map((name) => vectorShape(wellFormed(name), vectors[name], `vectors.${name}`))
 }
 
 function vectorShape(name: string, field: unknown, path: string): VectorShape {
@@ -249,7 +250,16 @@ function fieldShapes(fields: unknown): { name: string; kind: FieldType }[] {
   if (fields === undefined) return []
   if (!isPlainObject(fields))
     throw wrong('fields is an object of types', '{ [name]: type }', fields, 'fields')
-  return Object.keys(fields).map((name) => ({ name, kind: fieldType(fields[name], name) }))
+  return Object.keys(fields).map((name) => ({
+    name: wellFormed(name),
+    kind: fieldType(fields[name], name),
+  }))
+}
+
+/** A name that UTF-8 can hold: half a character would become another one on the way, and so another name. */
+function wellFormed(name: string): string {
+  if (isWellFormed(name)) return name
+  throw new CairnError('ERR_INVALID_NAME', 'a field name has half a character', { name })
 }
 
 function fieldType(kind: unknown, name: string): FieldType {

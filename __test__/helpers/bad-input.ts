@@ -53,6 +53,13 @@ test.before(async () => {
       bytes: 'bytes',
       tags: 'keyword[]',
       ints: 'int[]',
+      texts: 'text[]',
+      floats: 'float[]',
+      bools: 'bool[]',
+      dates: 'date[]',
+      geos: 'geo[]',
+      jsons: 'json[]',
+      blobs: 'bytes[]',
     },
   })
   const ids = await db.collection('ids', { key: 'u64', vectors: { dim: 3, metric: 'l2' } })
@@ -95,18 +102,44 @@ async function everything({ db, cos, ids, two, strict }: World): Promise<string>
   )
 }
 
-const run = test.macro({
-  title: (title) => title ?? '',
-  async exec(t: ExecutionContext, code: ErrorCode, call: Case[2], facts: Facts | undefined) {
-    const before = await everything(world)
-    await fails(t, () => call(world), code, facts)
-    t.is(await everything(world), before, 'something changed')
-  },
-})
+let rows = 0
+let onlyCounts = false
+
+/** How many rows all tables have that were made until now. */
+export function rowsUntilNow(): number {
+  return rows
+}
+
+/** From now on tables are counted and make no tests. */
+export function onlyCount(): void {
+  onlyCounts = true
+}
+
+/** What is done before the first row and after the last one. */
+export function aroundAll(before: () => Promise<void>, after: () => void): void {
+  if (onlyCounts) return
+  test.before(before)
+  test.after.always(after)
+}
+
+/** A test that is no row of a table. */
+export function beside(title: string, exec: (t: ExecutionContext) => Promise<void> | void): void {
+  if (!onlyCounts) test(title, exec)
+}
+
+/** A row of a table of its own: one test. */
+export function row(title: string, exec: (t: ExecutionContext) => Promise<void>): void {
+  rows += 1
+  if (!onlyCounts) test.serial(title, exec)
+}
 
 /** A test for each row. */
 export function table(what: string, cases: readonly Case[]): void {
   for (const [title, code, call, facts] of cases) {
-    test.serial(`${what}: ${title}`, run, code, call, facts)
+    row(`${what}: ${title}`, async (t) => {
+      const before = await everything(world)
+      await fails(t, () => call(world), code, facts)
+      t.is(await everything(world), before, 'something changed')
+    })
   }
 }

@@ -3,6 +3,7 @@ import { callback, isPlainObject, notYet, optionsOf, wholeNumber, wrong } from '
 import type { Collection } from '../collection.js'
 import { CairnError, checked, withDetails } from '../errors.js'
 import { limits } from '../limits.js'
+import { checkPath } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
 import { checkSignal, throwIfAborted } from '../signal.js'
 import type { StoredRecord } from '../types.js'
@@ -170,7 +171,7 @@ async function openSink(
   target: string | ByteTarget,
   signal: AbortSignal | undefined,
 ): Promise<Sink> {
-  if (typeof target === 'string') return FileSink.create(target)
+  if (typeof target === 'string') return FileSink.create(checkPath(target, 'target'))
   return new StreamSink(target, signal)
 }
 

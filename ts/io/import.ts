@@ -5,7 +5,7 @@ import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
 import { CairnError, checked, isCairnError, withDetails, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
-import { durabilities } from '../options.js'
+import { checkPath, durabilities } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
 import { checkSignal, Interrupt } from '../signal.js'
 import type { Row, WriteOptions } from '../types.js'
@@ -91,7 +91,7 @@ export async function importFrom<S extends Schema>(
   source: string | ByteSource,
   options?: ImportOptions,
 ): Promise<ImportResult> {
-  const path = typeof source === 'string' ? source : undefined
+  const path = typeof source === 'string' ? checkPath(source, 'source') : undefined
   const wishes = checked(() => readOptions(path, options))
   const interrupt = new Interrupt(wishes.signal, new AbortController().signal)
   const opened = await openSource(source)
@@ -435,7 +435,10 @@ function readOptions(path: string | undefined, options: ImportOptions | undefine
     key: given.key,
     vector: given.vector,
     resume,
-    chunkRows: wholeNumber(given.chunkRows ?? 1000, 'chunkRows', 1, limits.batchRowsMax),
+    chunkRows:
+      given.chunkRows === undefined
+        ? 1000
+        : wholeNumber(given.chunkRows, 'chunkRows', 1, limits.batchRowsMax),
     durability:
       durability === undefined ? undefined : oneOf(durability, durabilities, 'durability'),
     transform: callback(given.transform, 'transform'),

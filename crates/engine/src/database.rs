@@ -19,7 +19,7 @@ use crate::limits::COLLECTIONS_MAX;
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
 use crate::retained::{COLLECTIONS, Hold, Retained, collection_dir, dir_name};
-use crate::schema::{Schema, validate_collection_name};
+use crate::schema::{Schema, refuse_device_name, validate_collection_name};
 use crate::space::Unflushed;
 use crate::stop::Job;
 use crate::versions::Versions;
@@ -328,6 +328,7 @@ impl Database {
         validate_collection_name(to)?;
         let mut state = self.writable()?;
         let id = state.entry(from)?.id;
+        refuse_device_name(to)?;
         if state.catalog.find(to).is_some() {
             return Err(
                 Error::new(Code::AlreadyExists, "a collection of this name exists")
@@ -470,6 +471,7 @@ impl Database {
         name: &str,
         schema: Schema,
     ) -> Result<Arc<Collection>> {
+        refuse_device_name(name)?;
         if state.catalog.collections.len() >= COLLECTIONS_MAX {
             return Err(
                 Error::new(Code::LimitExceeded, "a database has too many collections")

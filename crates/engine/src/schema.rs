@@ -327,6 +327,31 @@ pub fn validate_collection_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses names that are devices on Windows, and those it cuts short, for a collection that is made
+/// or renamed: an export, a backup or a bucket may be called after it. One that has such a name
+/// already keeps it.
+///
+/// # Errors
+/// [`Code::InvalidName`].
+pub(crate) fn refuse_device_name(name: &str) -> Result<()> {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    const NUMBERED: [&str; 2] = ["com", "lpt"];
+    // What stands behind the first dot makes no difference to it.
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    let numbered = |device: &str| {
+        let number = stem.strip_prefix(device);
+        number.is_some_and(|number| number.len() == 1 && number.as_bytes()[0].is_ascii_digit())
+    };
+    if DEVICES.contains(&&*stem) || NUMBERED.into_iter().any(numbered) || name.ends_with('.') {
+        return Err(Error::new(
+            Code::InvalidName,
+            "no file can have this name on Windows: it is a device's, or ends with a dot",
+        )
+        .text("name", name));
+    }
+    Ok(())
+}
+
 fn validate_field_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > 1_024 || name.starts_with('$') || name.contains('\0') {
         return Err(Error::new(

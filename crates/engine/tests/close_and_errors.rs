@@ -287,9 +287,43 @@ fn unknown_collections_and_bad_names_are_told_apart() {
         assert_eq!(code(database.drop_collection(name)), bad, "{name}");
         assert_eq!(code(database.rename_collection("c", name)), bad, "{name}");
     }
-    for name in ["a", "A.b-c_9", "__proto__", "constructor", "-", "9"] {
+    for name in [
+        "a",
+        "A.b-c_9",
+        "__proto__",
+        "constructor",
+        "-",
+        "9",
+        "console",
+        "com10",
+        "com",
+    ] {
         database.create_collection(name, schema.clone()).unwrap();
         assert_eq!(database.open_collection(name).unwrap().name(), name);
+    }
+    // Devices of Windows, also with an ending, and what it would cut short.
+    for name in [
+        "con",
+        "CON",
+        "nul.txt",
+        "Aux.tar.gz",
+        "prn",
+        "com1",
+        "LPT9",
+        "com0.x",
+        "a.",
+    ] {
+        let bad = Some(Code::InvalidName);
+        let made = database.create_collection(name, schema.clone());
+        assert_eq!(code(made), bad, "{name}");
+        let made = database.collection(name, Some(schema.clone()));
+        assert_eq!(code(made), bad, "{name}");
+        assert_eq!(code(database.rename_collection("a", name)), bad, "{name}");
+        assert_eq!(
+            code(database.open_collection(name)),
+            Some(Code::NotFound),
+            "{name}"
+        );
     }
 }
 

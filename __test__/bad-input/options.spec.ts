@@ -1,0 +1,460 @@
+// Every option of every method with every kind of wrong value: named by `path`, and nothing happens.
+import { Readable, Writable } from 'node:stream'
+import { open, type ErrorCode } from '#ts/index.js'
+import { exportTo, importFrom } from '#ts/io/index.js'
+import {
+  arg,
+  beside,
+  good,
+  limit,
+  never,
+  table,
+  type Case,
+  type World,
+} from '../helpers/bad-input.js'
+
+type Wrong = readonly (readonly [title: string, value: unknown, code?: ErrorCode])[]
+
+const nothing = (): undefined => undefined
+
+/** What no option of any kind takes. */
+const never_: Wrong = [
+  ['null', null],
+  ['an object', {}],
+  ['a symbol', Symbol('s')],
+  ['a date', new Date(0)],
+  ['a map', new Map()],
+]
+const noText: Wrong = [
+  ['a number', 5],
+  ['true', true],
+  ['a bigint', 5n],
+  ['an array of it', ['os']],
+  ['a function', nothing],
+]
+const words: Wrong = [
+  ...never_,
+  ...noText,
+  ['no word', 'nope'],
+  ['no letters', ''],
+  ['a name of every object', 'constructor'],
+  ['half a character', '\ud800'],
+]
+const noNumber: Wrong = [
+  ...never_,
+  ['NaN', Number.NaN],
+  ['a text', '5'],
+  ['no letters', ''],
+  ['a bigint', 5n],
+  ['true', true],
+  ['an array', [5]],
+  ['a function', nothing],
+  ['a boxed number', new Number(5)],
+]
+const flags: Wrong = [
+  ...never_,
+  ['0', 0],
+  ['1', 1],
+  ['"true"', 'true'],
+  ['no letters', ''],
+  ['an array', [true]],
+  ['a boxed boolean', new Boolean(true)],
+]
+const calls: Wrong = [...never_, ['a text', 'f'], ['a number', 5], ['true', true], ['an array', []]]
+const signals: Wrong = [
+  ...calls,
+  ['a controller', new AbortController()],
+  ['half a signal', { aborted: false }],
+]
+const names: Wrong = [
+  ...never_,
+  ['true', true],
+  ['a text', 'text'],
+  ['a number', 5],
+  ['a function', nothing],
+]
+
+/** A whole number from `min` to `max`; where `zero` is not meant, 0 is below. */
+function whole(min: number, max?: number): Wrong {
+  return [
+    ...noNumber,
+    [`${min - 1}`, min - 1],
+    ['-1e300', -1e300],
+    [`${min + 0.5}`, min + 0.5],
+    ['Infinity', Number.POSITIVE_INFINITY],
+    ['-Infinity', Number.NEGATIVE_INFINITY],
+    ...(max === undefined
+      ? ([['1e300', 1e300, limit]] as const)
+      : ([
+          [`${max + 1}`, max + 1, limit],
+          ['1e300', 1e300, limit],
+        ] as const)),
+  ]
+}
+
+/** A number within bounds. */
+function within(min: number, max: number): Wrong {
+  const outside: [string, number][] = []
+  if (Number.isFinite(min)) outside.push([`below ${min}`, min - 0.1])
+  if (Number.isFinite(max)) outside.push([`above ${max}`, 1.1 * max])
+  outside.push(['Infinity', Number.POSITIVE_INFINITY], ['-Infinity', Number.NEGATIVE_INFINITY])
+  return [...noNumber, ...outside]
+}
+
+type Call = (world: World, options: never) => unknown
+
+function options(
+  method: string,
+  call: Call,
+  wrong: Readonly<Record<string, Wrong>>,
+  beside: object = {},
+): void {
+  for (const [option, values] of Object.entries(wrong)) {
+    table(
+      `${method}: ${option} is not`,
+      values.map(([title, value, code = arg]): Case => [
+        title,
+        code,
+        (now) => call(now, never({ ...beside, [option]: value })),
+        { path: option },
+      ]),
+    )
+  }
+  table(`${method}: options`, [
+    ['of another name', arg, (now) => call(now, never({ ...beside, nope: 1 })), { path: 'nope' }],
+    [
+      'called as what every object has',
+      arg,
+      (now) => call(now, never({ ...beside, toString: 1 })),
+      { path: 'toString' },
+    ],
+    [
+      '__proto__ of JSON',
+      arg,
+      (now) => call(now, never({ ...beside, ...JSON.parse('{"a":1}'), ['__proto__']: 1 })),
+    ],
+    [
+      'with a getter that throws',
+      arg,
+      (now) =>
+        call(
+          now,
+          Object.defineProperty({ ...beside } as never, Object.keys(wrong)[0] ?? '', {
+            enumerable: true,
+            get() {
+              throw new Error('do not touch')
+            },
+          }),
+        ),
+    ],
+  ])
+}
+
+/** What is no bag of options at all. */
+function bags(method: string, call: Call): void {
+  const wrong: Wrong = [
+    ['null', null],
+    ['a text', 'os'],
+    ['a number', 5],
+    ['true', true],
+    ['an array', []],
+    ['a map', new Map()],
+    ['a date', new Date(0)],
+    ['a function', nothing],
+    ['bytes', new Uint8Array(2)],
+    ['an instance of a class', new (class Options {})()],
+  ]
+  table(
+    `${method}: options are not`,
+    wrong.map(([title, value]): Case => [title, arg, (now) => call(now, never(value))]),
+  )
+}
+
+const row = { key: 'new', vector: good }
+const keys: Wrong = [
+  ...never_,
+  ...noText,
+  ['empty', ''],
+  ['half a character', '\ud800'],
+  ['129 bytes', 'k'.repeat(129), limit],
+  ['a megabyte', 'k'.repeat(1 << 20), limit],
+]
+const version: Wrong = [
+  ['null', null],
+  ['a text', 'x'],
+  ['a number', 5],
+  ['an array', []],
+  ['a bigint', 5n],
+  ['a map', new Map()],
+  ['a function', nothing],
+]
+const writing = { durability: words, signal: signals, idempotencyKey: keys }
+const writes: readonly (readonly [string, Call, Readonly<Record<string, Wrong>>?])[] = [
+  ['add', ({ cos }, given) => cos.add(row, given)],
+  ['upsert', ({ cos }, given) => cos.upsert(row, given)],
+  [
+    'update',
+    ({ cos }, given) => cos.update({ key: 'one', fields: {} }, given),
+    { fieldsMode: words, missing: words },
+  ],
+  ['delete', ({ cos }, given) => cos.delete('one', given)],
+]
+for (const [method, call, more] of writes) {
+  options(method, call, { ...writing, ...more, if: version })
+  bags(method, call)
+  table(
+    `${method}: if.version is not`,
+    [
+      ['missing', undefined],
+      ['null', null],
+      ['a number', 1],
+      ['a text', '1'],
+      ['-1n', -1n],
+      ['2n ** 64n', 2n ** 64n],
+      ['a boxed bigint', Object(1n)],
+    ].map(([title, value]): Case => [
+      String(title),
+      arg,
+      (now) => call(now, never({ if: { version: value } })),
+      { path: 'if.version' },
+    ]),
+  )
+}
+
+const ingest: Call = ({ cos }, given) => cos.ingest([row], given)
+options('ingest', ingest, {
+  mode: words,
+  chunkRows: whole(1, 100_000),
+  durability: words,
+  onProgress: calls,
+  signal: signals,
+})
+options('ingest of updates', ingest, { fieldsMode: words, missing: words }, { mode: 'update' })
+bags('ingest', ingest)
+
+const reading = { select: names, vectors: flags, signal: signals }
+const get: Call = ({ cos }, given) => cos.get('one', given)
+options('get', get, reading)
+bags('get', get)
+const scan: Call = ({ cos }, given) => cos.scan(given)
+const cursors: Wrong = [...never_, ...noText, ['a key', 'one'], ['no letters', '']]
+options('scan', scan, { ...reading, after: cursors, limit: whole(1) })
+bags('scan', scan)
+
+const effort = {
+  k: whole(1, 10_000),
+  recall: within(0.5, 1),
+  efSearch: whole(1, 100_000),
+  exact: flags,
+  maxDistance: within(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
+  minScore: within(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
+  deadlineMs: within(0, Number.POSITIVE_INFINITY),
+  signal: signals,
+}
+const query = { vector: good, k: 1 }
+const searches: readonly (readonly [string, Call])[] = [
+  ['search', ({ cos }, given) => cos.search(given)],
+  ['searchSync', ({ cos }, given) => cos.searchSync(given)],
+  ['explain', ({ cos }, given) => cos.explain(given)],
+]
+for (const [method, call] of searches) {
+  options(method, call, { ...effort, select: names, vectors: flags }, query)
+  bags(method, call)
+}
+const batch: Call = ({ cos }, given) => cos.searchBatch(given)
+options('searchBatch', batch, effort, { vectors: new Float32Array(good), k: 1 })
+bags('searchBatch', batch)
+
+const compacts: readonly (readonly [string, Call])[] = [
+  ['compact of a database', ({ db }, given) => db.compact(given)],
+  ['compact of a collection', ({ cos }, given) => cos.compact(given)],
+]
+for (const [method, call] of compacts) {
+  options(method, call, { onProgress: calls, signal: signals })
+  bags(method, call)
+}
+
+const MiB = 1024 * 1024
+const most = Number.MAX_SAFE_INTEGER
+const paths: Wrong = [
+  ...never_,
+  ...noText,
+  ['empty', ''],
+  ['with a NUL', 'a\0b'],
+  ['half a character', '\ud800'],
+  ['a URL', new URL('file:///a')],
+]
+const opening: Call = (_, given) => open(':memory:', given)
+options('open', opening, {
+  mode: words,
+  durability: words,
+  lockTimeoutMs: within(0, most),
+  memoryBudget: [
+    ...noNumber.filter(([title]) => title !== 'a text'),
+    ['2 KiB', 2048],
+    ['0%', '0%'],
+    ['100.1%', '100.1%'],
+    ['-1%', '-1%'],
+    ['NaN%', 'NaN%'],
+    ['1e300', 1e300, limit],
+  ],
+  memtableBytes: whole(64 * 1024),
+  walDir: paths,
+  walBytesMax: whole(MiB),
+  compaction: words,
+  compactionRateMax: whole(64 * 1024),
+  idempotencyWindowMs: whole(1),
+  threads: whole(1, 1024),
+  refreshMs: whole(0, 2 ** 31 - 1),
+  onWarning: calls,
+  encryption: names,
+})
+bags('open', opening)
+
+const keyBytes: Wrong = [
+  ['missing', undefined],
+  ['null', null],
+  ['a text of 32 letters', 'k'.repeat(32)],
+  ['an array of 32 numbers', Array.from({ length: 32 }, () => 1)],
+  ['empty', new Uint8Array(0)],
+  ['31 bytes', new Uint8Array(31)],
+  ['33 bytes', new Uint8Array(33)],
+  ['32 numbers of 16 bits', new Uint16Array(32)],
+  ['an ArrayBuffer', new ArrayBuffer(32)],
+  ['shared', new Uint8Array(new SharedArrayBuffer(32))],
+]
+table(
+  'a key of encryption is not',
+  keyBytes.map(([title, key]): Case => [
+    title,
+    arg,
+    () => open(':memory:', { encryption: { key: never(key) } }),
+    { path: 'encryption' },
+  ]),
+)
+const keyIds: Wrong = [
+  ...never_,
+  ...noText,
+  ['empty', ''],
+  ['257 bytes', 'k'.repeat(257)],
+  ['half a character', '\ud800'],
+]
+table(
+  'an id of a key is not',
+  keyIds.map(([title, keyId]): Case => [
+    title,
+    arg,
+    () => open(':memory:', { encryption: { keyId: never(keyId), key: new Uint8Array(32) } }),
+    { path: 'encryption' },
+  ]),
+)
+table(
+  'an answer of a key provider is not',
+  [...keyBytes, ...(['x', 5, true] as const).map((value) => [String(value), value] as const)].map(
+    ([title, key]): Case => [
+      title,
+      arg,
+      () =>
+        open(':memory:', {
+          encryption: { current: async () => never({ id: 'k', key }), get: async () => never(key) },
+        }),
+      { path: 'encryption' },
+    ],
+  ),
+)
+
+const source = (): Readable => Readable.from([Buffer.from('{"key":"x","vector":[1,1,1,1]}\n')])
+const sink = (): Writable => new Writable({ write: (_, __, done) => done() })
+const importing: Call = ({ cos }, given) => importFrom(cos, source(), given)
+const exporting: Call = ({ cos }, given) => exportTo(cos, sink(), given)
+options(
+  'importFrom',
+  importing,
+  {
+    mode: words,
+    key: never_.concat([
+      ['a number', 5],
+      ['true', true],
+    ]),
+    vector: [
+      ['null', null],
+      ['a number', 5],
+      ['true', true],
+      ['a function', nothing],
+    ],
+    resume: [
+      ['null', null],
+      ['false', false],
+      ['a number', 1],
+      ['an object', {}],
+      ['true without a path', true],
+    ],
+    chunkRows: whole(1, 100_000),
+    durability: words,
+    transform: calls,
+    onError: words,
+    onSkip: calls,
+    onProgress: calls,
+    signal: signals,
+  },
+  { format: 'jsonl' },
+)
+options('importFrom of a stream', importing, { format: words })
+options('exportTo of a stream', exporting, { format: words })
+options(
+  'exportTo',
+  exporting,
+  {
+    select: names,
+    after: cursors,
+    limit: whole(1),
+    transform: calls,
+    chunkRows: whole(1, 100_000),
+    onProgress: calls,
+    signal: signals,
+  },
+  { format: 'jsonl' },
+)
+bags('importFrom', ({ cos }, given) => importFrom(cos, source(), given))
+bags('exportTo', ({ cos }, given) => exportTo(cos, sink(), given))
+const places: Wrong = [
+  ['nothing', undefined],
+  ['null', null],
+  ['a number', 5],
+  ['a bare object', {}],
+  ['a symbol', Symbol('s')],
+  ['empty', ''],
+  ['a path with a NUL', 'a\0b'],
+  ['half a character', 'a\ud800'],
+]
+table(
+  'the source of an import is not',
+  places.map(([title, value]): Case => [
+    title,
+    arg,
+    ({ cos }) => importFrom(cos, never(value), { format: 'jsonl' }),
+  ]),
+)
+table(
+  'the target of an export is not',
+  places.map(([title, value]): Case => [
+    title,
+    arg,
+    ({ cos }) => exportTo(cos, never(value), { format: 'jsonl' }),
+  ]),
+)
+table(
+  'the target of an import is not',
+  places
+    .slice(0, 5)
+    .map(([title, value]): Case => [
+      title,
+      arg,
+      () => importFrom(never(value), source(), { format: 'jsonl' }),
+    ]),
+)
+
+beside('nothing of this went to the prototypes of objects', (t) => {
+  t.deepEqual(Object.keys(Object.prototype), [])
+  t.false('nope' in {})
+})

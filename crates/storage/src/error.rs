@@ -98,10 +98,16 @@ pub enum StorageError {
 
 impl StorageError {
     /// Turns a failed call into an error, given the call and its path.
+    ///
+    /// A link, a pipe, a socket, a device or a directory in a file's place is damage: disks call it
+    /// `InvalidInput` when it is to be opened.
     pub fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| {
             let path = path.to_path_buf();
             match source.kind() {
+                io::ErrorKind::InvalidInput if matches!(op, "open" | "lock") => {
+                    Self::corrupt(&path, 0, "not a regular file")
+                }
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Self::NoSpace { op, path, source }
                 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use cairn_env::{Clock, Env};
+use cairn_env::{Bug, Clock, Env, planted};
 use cairn_storage::{
     Crc64, Frame, REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError,
 };
@@ -191,6 +191,9 @@ impl Ledger {
 
     /// The time by which outcomes age. It never goes back.
     pub fn unix_ms(&self, clock: &dyn Clock) -> u64 {
+        if planted(Bug::AgesByWallClock) {
+            return clock.unix_ms();
+        }
         let passed = clock.now().saturating_sub(self.since).as_millis();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         self.base_ms.saturating_add(passed)

@@ -42,11 +42,13 @@ pub enum Bug {
     GarbageIgnoresVersions,
     /// A check of a whole segment does not look at the filling between sections.
     VerifySkipsPadding,
+    /// Idempotency keys age by the wall clock, which jumps.
+    AgesByWallClock,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -66,6 +68,7 @@ impl Bug {
         Self::WalInClear,
         Self::GarbageIgnoresVersions,
         Self::VerifySkipsPadding,
+        Self::AgesByWallClock,
     ];
 }
 

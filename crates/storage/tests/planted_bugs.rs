@@ -23,7 +23,7 @@ const WATCHED: [(Bug, &str); 12] = [
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 7] = [
+const ELSEWHERE: [Bug; 8] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
@@ -31,6 +31,7 @@ const ELSEWHERE: [Bug; 7] = [
     Bug::ReaderMixesVersions,
     Bug::GarbageIgnoresVersions,
     Bug::VerifySkipsPadding,
+    Bug::AgesByWallClock,
 ];
 
 #[test]

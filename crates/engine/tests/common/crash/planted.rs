@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 19] = [
+pub const FOUND_BY: [(Bug, &str, &str); 20] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -30,6 +30,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 19] = [
     (Bug::WalInClear, ENCRYPTION, READABLE),
     (Bug::GarbageIgnoresVersions, VERSIONS, VERSIONED),
     (Bug::VerifySkipsPadding, CHECKS, FILLINGS),
+    (Bug::AgesByWallClock, CLOCKS, WINDOW),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -40,6 +41,7 @@ pub const ENCRYPTION: &str = "encryption";
 
 pub const READERS: &str = "live_reader";
 pub const CHECKS: &str = "verify_directory";
+pub const CLOCKS: &str = "clock_jumps";
 
 pub const VERSIONS: &str = "versions_crash";
 
@@ -52,6 +54,7 @@ const NONCES: &str = "equal_records_do_not_look_equal";
 const READABLE: &str = "nothing_that_was_written_is_readable_in_any_file_at_any_moment";
 const FILLINGS: &str = "filling_that_is_not_zero_is_found";
 const SYNCS: &str = "an_io_error_at_every_sync";
+const WINDOW: &str = "no_jump_backwards_forgets_a_key_before_its_window";
 const ONCE: &str = "a_keyed_write_happens_once_wherever_power_is_lost";
 
 /// A bug that takes longer to find is not found.

@@ -85,6 +85,13 @@ export const suites = [
     counts: tap,
   },
   {
+    name: 'soak',
+    about: 'everything at once against a model, with kills, and no drift: the share of 75 seconds',
+    command: node('scripts/soak.mjs', '--minutes', '1.25'),
+    counts: tap,
+    optional: true,
+  },
+  {
     name: 'types',
     about: 'the types that a schema gives its collection',
     command: node('scripts/type-tests.mjs'),

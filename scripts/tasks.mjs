@@ -13,6 +13,7 @@ const tasks = {
   build: () => 0,
   demo: program('demo/demo.mjs'),
   bench: program('bench/run.mjs'),
+  soak: program('scripts/soak.mjs'),
   test,
   verify,
   fix,

@@ -175,6 +175,9 @@ export async function restore(
     const given = optionsOf<RestoreOptions>(options, restoreNames, 'restore options')
     const { id, version, encryption, ...job } = given
     const one = idOf(id) ?? undefined
+    // Before anything is looked for.
+    callback(job.onProgress, 'onProgress')
+    checkSignal(job.signal)
     const of = version === undefined ? undefined : toNativeVersion(version)
     const keys = encryption === undefined ? undefined : keySource(encryption, 'encryption')
     try {

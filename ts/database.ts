@@ -6,7 +6,7 @@ import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from '.
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
-import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
+import { CairnError, checked, isCairnError, toCairnError, withDetails } from './errors.js'
 import { commitsAtRest, tidiesAtRest } from './at-rest.js'
 import { Lifetime } from './internal/lifetime.js'
 import { runJob } from './job.js'
@@ -477,10 +477,12 @@ class EmbeddedDatabase implements Database {
     if (this.#context.readOnly) {
       throw new CairnError('ERR_READ_ONLY', 'the database was opened for reading')
     }
-    const path = directoryPath(target, 'target')
-    const schedule = new Schedule(path, options, {
-      backup: () => this.backup(path),
-      prune: (keep) => pruneBackups(path, { keep }),
+    const schedule = checked(() => {
+      const path = directoryPath(target, 'target')
+      return new Schedule(path, options, {
+        backup: () => this.backup(path),
+        prune: (keep) => pruneBackups(path, { keep }),
+      })
     })
     for (const old of this.#schedules) if (old.stopped) this.#schedules.delete(old)
     this.#schedules.add(schedule)

@@ -1,4 +1,8 @@
 // Every call after the end of its database, and every change of one that is only read.
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
 import { Readable, Writable } from 'node:stream'
 import { open, type Collection, type Database } from '#ts/index.js'
 import { exportTo, importFrom } from '#ts/io/index.js'
@@ -10,6 +14,10 @@ import { temporaryDirectory } from '../helpers/home.js'
 const schema = { vectors: { dim: 2, metric: 'l2' } } as const
 const record = { key: 'b', vector: [1, 2] }
 const key = new Uint8Array(32)
+
+/** Where nobody should make anything. */
+const nowhere = join(tmpdir(), `cairn-nowhere-${process.pid}`)
+const sink = (): Writable => new Writable({ write: (_, __, done) => done() })
 
 interface Open {
   readonly db: Database
@@ -53,6 +61,13 @@ const changes: Calls = [
         { format: 'jsonl' },
       ),
   ],
+  ['snapshot', ({ db }) => db.snapshot('other')],
+  ['snapshot without a name', ({ db }) => db.snapshot()],
+  ['dropVersion', ({ db }) => db.dropVersion('made')],
+  ['dropVersion that is not there', ({ db }) => db.dropVersion('nobody')],
+  ['backup', ({ db }) => db.backup(nowhere)],
+  ['scheduleBackup', ({ db }) => db.scheduleBackup(nowhere, { everyMs: 1 })],
+  ['archive', ({ db }) => db.archive(sink())],
   ['upsert under a key', ({ docs }) => docs.upsert(record, { idempotencyKey: 'k' })],
   ['upsert under a condition', ({ docs }) => docs.upsert(record, { if: { version: 0n } })],
   [
@@ -67,6 +82,8 @@ const reads: Calls = [
   ['listCollections', ({ db }) => db.listCollections()],
   ['stats of a database', ({ db }) => db.stats()],
   ['refresh', ({ db }) => db.refresh()],
+  ['listVersions', ({ db }) => db.listVersions()],
+  ['at', async ({ db }) => (await db.at('made')).close()],
   ['get', ({ docs }) => docs.get('a')],
   ['get of many', ({ docs }) => docs.get(['a', 'b'])],
   ['has', ({ docs }) => docs.has('a')],
@@ -78,17 +95,14 @@ const reads: Calls = [
   ['searchBatch', ({ docs }) => docs.searchBatch({ vectors: new Float32Array(2) })],
   ['explain', ({ docs }) => docs.explain({ vector: [1, 2] })],
   ['stats of a collection', ({ docs }) => docs.stats()],
-  [
-    'exportTo',
-    ({ docs }) =>
-      exportTo(docs, new Writable({ write: (_, __, done) => done() }), { format: 'jsonl' }),
-  ],
+  ['exportTo', ({ docs }) => exportTo(docs, sink(), { format: 'jsonl' })],
 ]
 
 async function filled(directory: string): Promise<Open> {
   const db = await open(directory)
   const docs = await db.collection('docs', schema)
   await docs.upsert({ key: 'a', vector: [1, 2] })
+  await db.snapshot('made')
   return { db, docs: docs as unknown as Collection }
 }
 
@@ -159,6 +173,10 @@ for (const [title, call] of reads) {
     t.deepEqual(everyFileOf(directory), before)
   })
 }
+
+beside('nothing was made where nobody should', (t) => {
+  t.false(existsSync(nowhere))
+})
 
 beside('every method of a database and of a collection is among the calls', async (t) => {
   const { db, docs } = await filled(':memory:')

@@ -1,4 +1,7 @@
 // Names of collections, fields and vector fields that are none, in every call that takes one.
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
 import { type ErrorCode } from '#ts/index.js'
 import { arg, limit, name, never, table, type Case, type World } from '../helpers/bad-input.js'
 
@@ -77,6 +80,9 @@ const others: readonly (readonly [string, unknown])[] = [
 const devices = ['con', 'CON', 'Prn', 'aux', 'nul', 'nul.txt', 'aux.tar.gz', 'com0', 'com1', 'COM9']
 const more = ['lpt1', 'LPT9', 'com5.x', 'a.', 'a..', 'con.']
 
+/** Where nobody should make anything. */
+const nowhere = join(tmpdir(), `cairn-nowhere-${process.pid}`)
+
 const plain = { vectors: { dim: 2, metric: 'l2' } } as const
 type Calls = readonly (readonly [string, (world: World, name: never) => unknown])[]
 const making: Calls = [
@@ -84,6 +90,21 @@ const making: Calls = [
   ['createCollection', ({ db }, bad) => db.createCollection(bad, plain)],
   ['renameCollection to', ({ db }, bad) => db.renameCollection('cos', bad)],
 ]
+/** Names of what is not a collection. */
+const calling: Calls = [
+  ['snapshot', ({ db }, bad) => db.snapshot(bad)],
+  ['backup', ({ db }, bad) => db.backup(nowhere, { name: bad })],
+]
+for (const [method, call] of calling) {
+  // No name at all is fine.
+  const given = others.filter(([title]) => title !== 'nothing')
+  table(
+    `name in ${method}`,
+    [...texts, ...given.map((row) => [...row, undefined] as const)].map(
+      ([title, value, code]): Case => [title, code ?? name, (now) => call(now, never(value))],
+    ),
+  )
+}
 const finding: Calls = [
   ['collection', ({ db }, bad) => db.collection(bad)],
   ['openCollection', ({ db }, bad) => db.openCollection(bad)],

@@ -1,8 +1,9 @@
 // One database, everything that can be done to it, and what it must hold then.
 import { deepStrictEqual, ok, rejects } from 'node:assert/strict'
+import { createWriteStream, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { open } from '../../dist/index.js'
+import { listBackups, open, pruneBackups, restore, verifyBackup } from '../../dist/index.js'
 import { exportTo, importFrom } from '../../dist/io/index.js'
 import { groups, groupsOf, keyOf, members, recordsOf, schema, vectorOf } from './records.mjs'
 
@@ -29,6 +30,9 @@ const shares = [
   ['flush', 1],
   ['sideCollection', 2],
   ['transfer', 1],
+  ['version', 2],
+  ['backup', 1],
+  ['archive', 1],
   ['listen', 1],
   ['abort', 2],
   ['rotate', 1],
@@ -60,17 +64,17 @@ export class Store {
 
   /** Opens it, with whichever of the two keys it has: a kill may have come before or behind a rotation. */
   async open() {
-    if (this.keys === undefined) {
-      this.db = await open(this.directory, { ...small, lockTimeoutMs: 5000 })
-    } else {
-      const byId = { one: this.keys[0], two: this.keys[1] }
-      this.db = await open(this.directory, {
-        ...small,
-        lockTimeoutMs: 5000,
-        encryption: { current: () => ({ id: 'one', key: byId.one }), get: (id) => byId[id] },
-      })
-    }
+    const options = { ...small, lockTimeoutMs: 5000, ...this.#encryption() }
+    this.db = await open(this.directory, options)
     this.docs = await this.db.collection('docs', schema)
+  }
+
+  #encryption() {
+    if (this.keys === undefined) return {}
+    const byId = { one: this.keys[0], two: this.keys[1] }
+    return {
+      encryption: { current: () => ({ id: 'one', key: byId.one }), get: (id) => byId[id] },
+    }
   }
 
   async close() {
@@ -309,6 +313,59 @@ export class Store {
     deepStrictEqual(read.rows, rows, 'imported')
     deepStrictEqual(differences(await groupsOf(into.scan({ vectors: true })), this.model), [])
     await this.db.dropCollection('imported')
+  }
+
+  /** A version that is recorded stays what it was, whatever is written and merged. */
+  async version() {
+    const name = `v${this.random.below(3)}`
+    const known = await this.db.listVersions()
+    if (known.some((each) => each.name === name)) await this.db.dropVersion(name)
+    const before = new Map(this.model)
+    const { version } = await this.db.snapshot(name)
+    await this.put()
+    await this.remove()
+    if (this.random.below(2) === 0) await this.docs.compact()
+    const past = await this.db.at(this.random.pick([name, version]))
+    await this.#holds(past, before)
+    await past.close()
+    if (this.random.below(2) === 0) await this.db.dropVersion(name)
+  }
+
+  /** A backup, checked, made a database again, and compared. */
+  async backup() {
+    const target = `${this.directory}-backups`
+    const before = new Map(this.model)
+    const { id } = await this.db.backup(target)
+    await this.put()
+    await verifyBackup(target, { id })
+    await this.#restored(target, { id }, before)
+    await pruneBackups(target, { keep: 3 })
+    ok((await listBackups(target)).length <= 3, 'backups that were removed')
+  }
+
+  async archive() {
+    const path = join(`${this.directory}-files`, 'archive.tar.gz')
+    const before = new Map(this.model)
+    await this.db.archive(createWriteStream(path), { compress: 'gzip' })
+    await this.put()
+    await this.#restored(path, {}, before)
+  }
+
+  async #restored(source, options, expected) {
+    const target = `${this.directory}-restored`
+    rmSync(target, { recursive: true, force: true })
+    const encryption = this.#encryption()
+    await restore(source, target, { ...options, ...encryption })
+    const db = await open(target, { ...small, ...encryption })
+    await this.#holds(db, expected)
+    await db.close()
+    rmSync(target, { recursive: true, force: true })
+  }
+
+  async #holds(db, expected) {
+    const docs = await db.openCollection('docs')
+    const found = await groupsOf(docs.scan({ vectors: true }))
+    deepStrictEqual(differences(found, expected), [], 'a copy of a version')
   }
 
   async listen() {

@@ -84,7 +84,7 @@ const LAYOUTS: [Layout; 11] = [
         ],
     },
     Layout {
-        heading: "## 5. Versioned files: catalogs and manifests",
+        heading: "## 5. Versioned files: catalogs, manifests, recorded versions",
         table: 0,
         rows: &[
             ("0", "16", Parts),

@@ -98,5 +98,5 @@ test('an unknown task prints the tasks and ends with the code for wrong usage', 
     encoding: 'utf8',
   })
   assert.equal(status, 2)
-  assert.match(stderr, /^usage: .*build\|demo\|bench\|test\|verify\|fix/)
+  assert.match(stderr, /^usage: .*build\|demo\|bench\|soak\|test\|verify\|fix/)
 })

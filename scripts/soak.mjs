@@ -65,6 +65,7 @@ const state = {
   failures: [],
 }
 let ending = false
+let interrupted = false
 const children = new Set()
 const isOver = () => ending || performance.now() >= until || state.failures.length > 0
 
@@ -76,7 +77,8 @@ function fail(who, what) {
 function launch(name, given, onLine) {
   const file = fileURLToPath(new URL(`soak/${name}.mjs`, import.meta.url))
   const args = ['--expose-gc', file, JSON.stringify(given)]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  // In a group of its own: Ctrl-C is for this process to hear.
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   children.add(child)
   let errors = ''
   child.stderr.on('data', (text) => (errors = (errors + text).slice(-4000)))
@@ -205,8 +207,9 @@ function line() {
 }
 
 process.on('SIGINT', () => {
-  if (ending) process.exit(130)
+  if (interrupted) process.exit(130)
   console.log('# ending; again to leave at once')
+  interrupted = true
   ending = true
 })
 process.on('exit', () => {
@@ -237,12 +240,15 @@ for (const [name, { most, share, shown }] of Object.entries(allowances)) {
   const what = `${name}: ${shown(from)} in the middle, ${shown(gained)} gained of ${shown(allowed)} allowed`
   results.push([samples.length >= 4 && gained <= allowed, `${what}, ${samples.length} samples`])
 }
+// What an early end did not come to is no failure, and no proof either.
+const isEarly = (index) => interrupted && index > 0
 for (const [index, [good, what]] of results.entries()) {
-  console.log(`${good ? 'ok' : 'not ok'} ${index + 1} - ${what}`)
+  const left = !good && isEarly(index) ? ' # skip ended early' : ''
+  console.log(`${good || left !== '' ? 'ok' : 'not ok'} ${index + 1} - ${what}${left}`)
 }
 for (const failure of state.failures) console.log(failure.replace(/^/gm, '# '))
 console.log(`1..${results.length}`)
-const good = results.every(([each]) => each)
+const good = results.every(([each], index) => each || isEarly(index))
 if (!good) console.log(`# seed ${seed}; the databases are in ${home}`)
 else if (values.directory === undefined) rmSync(home, { recursive: true, force: true })
 process.exitCode = good ? 0 : 1

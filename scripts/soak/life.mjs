@@ -10,10 +10,10 @@ const { stores, seed, mortal, sampleMs } = JSON.parse(process.argv[2])
 // By hand, so that it is in the pipe before anything else happens.
 const say = (line) => void writeSync(1, `${JSON.stringify(line)}\n`)
 
-let ending = false
+const told = { toEnd: false }
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {
-  ending = true
+  told.toEnd = true
 })
 
 /** What the operating system holds for this process, and the disk for its stores. */
@@ -57,7 +57,7 @@ for (const [index, { directory, keyed, model, pending, stamp }] of stores.entrie
 const begun = performance.now()
 let steps = 0
 let sampled = begun
-while (!ending) {
+while (!told.toEnd) {
   await random.pick(all).step()
   steps += 1
   if (performance.now() - sampled < sampleMs) continue

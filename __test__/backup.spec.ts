@@ -18,6 +18,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import * as zlib from 'node:zlib'
 import test, { type ExecutionContext } from 'ava'
+import { waitMs } from '#ts/schedule.js'
 import { listBackups, open, pruneBackups, restore, verifyBackup, type Database } from '#ts/index.js'
 import { ended, start } from './helpers/child.js'
 import { fails } from './helpers/expect.js'
@@ -422,6 +423,14 @@ test('a schedule makes backups, keeps as many as it was told, and stops', async 
     ids,
   )
   t.deepEqual((await db.stats()).schedules, [])
+})
+
+test('each wait of a schedule is longer or shorter by its jitter', (t) => {
+  t.is(waitMs(1000, 0, 0.9), 1000)
+  t.is(waitMs(1000, 0.1, 0), 900)
+  t.is(waitMs(1000, 0.1, 0.5), 1000)
+  t.is(waitMs(1000, 1, 0.75), 1500)
+  t.is(waitMs(2 ** 31 - 1, 1, 0.99), 2 ** 31 - 1, 'as long as a timer can be')
 })
 
 test('a schedule says why it fails, and goes on', async (t) => {

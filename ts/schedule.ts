@@ -120,8 +120,7 @@ export class Schedule implements BackupSchedule {
   }
 
   #arm(): void {
-    const factor = 1 + this.#jitter * (2 * Math.random() - 1)
-    const wait = Math.min(this.#everyMs * factor, timerMsMax)
+    const wait = waitMs(this.#everyMs, this.#jitter, Math.random())
     this.#timer = setTimeout(() => this.#fire(), wait).unref()
   }
 
@@ -148,4 +147,9 @@ export class Schedule implements BackupSchedule {
       this.#lastError = toCairnError(error)
     }
   }
+}
+
+/** How long a timer waits. `random`: from 0 to below 1. */
+export function waitMs(everyMs: number, jitter: number, random: number): number {
+  return Math.min(everyMs * (1 + jitter * (2 * random - 1)), timerMsMax)
 }

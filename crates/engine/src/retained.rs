@@ -264,7 +264,11 @@ impl Drop for Hold {
         {
             let mut state = self.retained.state.lock();
             for file in &self.files {
-                if let Some(holds) = state.holds.get_mut(file) {
+                if planted(Bug::DropTakesShared) {
+                    state.holds.remove(file);
+                    state.abandoned.insert(file.clone());
+                    last = true;
+                } else if let Some(holds) = state.holds.get_mut(file) {
                     *holds -= 1;
                     if *holds == 0 {
                         state.holds.remove(file);

@@ -1,8 +1,8 @@
 //! Every numbered step of the commit path is passed, and power may be lost at each of them.
 //!
-//! The steps K1 to K26 are those between which a crash leaves something else on the disk: a frame
+//! The steps K1 to K30 are those between which a crash leaves something else on the disk: a frame
 //! encoded, half of a group written, the log synced, a manifest written, CURRENT renamed, an old
-//! log removed. Workloads pass all of them, counted; at each pass the disk is asked what a crash
+//! log removed, a version pinned, a file of a backup copied, its record published. Workloads pass all of them, counted; at each pass the disk is asked what a crash
 //! could leave at that very moment.
 
 #![cfg(feature = "failpoints")]
@@ -32,7 +32,10 @@ fn every_step_is_passed_and_survived() {
     for seed in first..first + WORKLOADS {
         let mut run = Run::new(seed);
         let faults = run.machine.env.faults.clone();
-        run.steps(40);
+        for _ in 0..4 {
+            run.steps(10);
+            run.pass_through_a_version();
+        }
         let shared = Arc::clone(&run.shared);
         drop(run);
         let mut rng = Rng::new(seed);
@@ -55,7 +58,11 @@ fn every_step_is_passed_and_survived() {
         println!("{:20} {passed:7} {images:7}", format!("{point:?}"));
     }
     let images: u64 = table.values().map(|(_, images)| images).sum();
-    println!("kill points: {} of 26 passed, {images} images", table.len());
+    println!(
+        "kill points: {} of {} passed, {images} images",
+        table.len(),
+        KillPoint::ALL.len()
+    );
     for point in KillPoint::ALL {
         assert!(table[&point].0 > 0, "{point:?} was never passed");
         assert!(table[&point].1 > 0, "no image of {point:?}");
@@ -80,6 +87,11 @@ fn check_moment(
     for (mut choice, loss) in choices {
         let image = moment.recorded_image(&mut choice);
         if let Err(wrong) = check::after_crash(&image.disk, rng.next_u64(), &world, at, loss) {
+            panic!("CAIRN_SEED={seed} {point:?} at={at} {loss:?}: {wrong}\n{image}");
+        }
+        let backups = shared.backups.lock();
+        let checked = check::backups_after_crash(&image.disk, rng.next_u64(), &backups, at);
+        if let Err(wrong) = checked {
             panic!("CAIRN_SEED={seed} {point:?} at={at} {loss:?}: {wrong}\n{image}");
         }
     }

@@ -85,12 +85,7 @@ const BACKUPS: &str = "/backups";
 
 fn count(env: &Env, dir: &str, options: Options) -> u64 {
     let database = Database::open(env.clone(), Path::new(dir), options).unwrap();
-    assert!(
-        database
-            .verify(&cairn_engine::Job::default())
-            .unwrap()
-            .is_ok()
-    );
+    assert!(database.verify(&Job::default()).unwrap().is_ok());
     let docs = database.open_collection(MARKS[0]).unwrap();
     let snapshot = docs.snapshot().unwrap();
     let mut scan = snapshot.scan(None).unwrap();

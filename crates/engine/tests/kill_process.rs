@@ -4,9 +4,10 @@
 //! The child runs three writers on two collections: upserts and deletes that replace each other,
 //! synced or handed to the kernel, committed in groups, flushed and merged all the time, with a
 //! graph in the larger segments. It says through a pipe what it begins and what was acknowledged.
-//! It dies by SIGKILL: its own, at each of the steps K1 to K26 of the commit path, or ours, at any
-//! moment. The directory is free at once, and each writer's records are those of its last
-//! acknowledged batch, or of the one it had begun, whole.
+//! It dies by SIGKILL: its own, at each of the steps K1 to K30, or ours, at any moment. It also
+//! records versions, makes backups and, of an encrypted database, changes the key, over and over. The directory is free at once, and each writer's records are those of its last
+//! acknowledged batch, or of the one it had begun, whole. Every backup is whole, the newest that was
+//! answered is there, and it is restored to what all writers had at one moment.
 //!
 //! `CAIRN_KILLS` says how many kills from outside.
 
@@ -24,9 +25,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cairn_engine::{
-    Collection, Database, Durability, Effort, Extra, IndexKind, Job, Key, KeyBuf, KeyType, Keys,
-    MetricName, Options, Schema, SearchRequest, Select, SelectFields, Stop, VectorColumn,
-    VectorField, WriteBatch, WriteKind, WriteOptions,
+    BackupOptions, Collection, Database, Durability, Effort, Extra, IndexKind, Job, Key, KeyBuf,
+    KeyType, Keys, MetricName, Options, Schema, SearchRequest, Select, SelectFields, Stop,
+    VectorColumn, VectorField, VersionId, WriteBatch, WriteKind, WriteOptions, list_backups,
+    prune_backups, restore, verify_backup,
 };
 use cairn_env::{Clock, Env, KillPoint, OsClock};
 use cairn_testkit::{Rng, TempDir, seed_from_env};
@@ -60,7 +62,11 @@ fn schema(dim: u32) -> Schema {
 }
 
 fn open(dir: &Path, options: Options) -> Arc<Database> {
-    let opened = Database::open(Env::os(2), dir, options);
+    open_in(&Env::os(2), dir, options)
+}
+
+fn open_in(env: &Env, dir: &Path, options: Options) -> Arc<Database> {
+    let opened = Database::open(env.clone(), dir, options);
     opened.expect("a killed process leaves a database that opens, and its lock free")
 }
 
@@ -147,39 +153,78 @@ fn child() {
         .split(',')
         .map(|n| n.parse().expect("a number"))
         .collect();
-    let database = open(Path::new(&dir), small());
+    let env = Env::os(2);
+    let database = open_in(&env, Path::new(&dir), small());
     let collections = COLLECTIONS.map(|name| {
         let schema = Some(schema(DIM as u32));
         database.collection(name, schema).expect("a collection")
     });
     std::thread::scope(|scope| {
         for (writer, from) in from.into_iter().enumerate() {
-            let collections = &collections;
-            scope.spawn(move || write_for_ever(collections, writer, from));
+            let (database, collections) = (&database, &collections);
+            let (env, dir) = (&env, Path::new(&dir));
+            scope.spawn(move || {
+                for number in from.. {
+                    write(collections, writer, number);
+                    match writer {
+                        0 if number % 12 == 0 => merge(collections, number),
+                        1 if number % 3 == 0 => record_and_back_up(database, env, dir),
+                        2 if crash::sealed::is_on() => rotate(database),
+                        _ => {}
+                    }
+                }
+            });
         }
     });
 }
 
-fn write_for_ever(collections: &[Arc<Collection>; 2], writer: usize, from: u64) {
-    for number in from.. {
-        let collection = &collections[usize::from(number % 2 == 1)];
-        say(&format!("began {writer} {number}"));
-        let options = WriteOptions {
-            // A killed process loses nothing it handed to the kernel, synced or not.
-            durability: Some(if number % 3 == 0 {
-                Durability::Os
-            } else {
-                Durability::Sync
-            }),
-            ..WriteOptions::default()
+/// Where the backups of a database are.
+fn backups(dir: &Path) -> std::path::PathBuf {
+    dir.with_extension("backups")
+}
+
+/// A version, a backup of it and one of this moment; then the version goes, and old backups.
+fn record_and_back_up(database: &Database, env: &Env, dir: &Path) {
+    let version = database.snapshot(None).expect("a healthy disk").version;
+    for version in [Some(VersionId::Lsn(version)), None] {
+        let options = BackupOptions {
+            name: None,
+            version,
         };
-        let written = collection.write(batch(writer, number), options);
-        written.expect("a healthy disk");
-        say(&format!("acknowledged {writer} {number}"));
-        if writer == 0 && number % 12 == 0 {
-            collection.compact(&Job::default()).expect("a healthy disk");
-        }
+        let made = database.backup(env, &backups(dir), &options, &Job::default());
+        say(&format!("backed 0 {}", made.expect("a healthy disk").id));
     }
+    let version = VersionId::Lsn(version);
+    database.drop_version(&version).expect("a healthy disk");
+    let pruned = prune_backups(env, &backups(dir), 3, &small());
+    pruned.expect("a healthy disk");
+}
+
+fn merge(collections: &[Arc<Collection>; 2], number: u64) {
+    let collection = &collections[usize::from(number % 2 == 1)];
+    collection.compact(&Job::default()).expect("a healthy disk");
+}
+
+fn rotate(database: &Database) {
+    let rotated = database.rotate_key(&crash::sealed::next_key());
+    rotated.expect("a healthy disk");
+}
+
+fn write(collections: &[Arc<Collection>; 2], writer: usize, number: u64) {
+    let collection = &collections[usize::from(number % 2 == 1)];
+    say(&format!("began {writer} {number}"));
+    let options = WriteOptions {
+        // A killed process loses nothing it handed to the kernel, synced or not.
+        durability: Some(if number.is_multiple_of(3) {
+            Durability::Os
+        } else {
+            Durability::Sync
+        }),
+        ..WriteOptions::default()
+    };
+    let written = collection.write(batch(writer, number), options);
+    written.expect("a healthy disk");
+    say(&format!("acknowledged {writer} {number}"));
 }
 
 /// A line through the pipe; the full stop says that it is whole.
@@ -209,6 +254,10 @@ struct Survivor {
     written: [[Written; 2]; WRITERS],
     records: usize,
     acknowledged: u64,
+    /// Backups that were answered, the newest, and those restored.
+    backups: u64,
+    backed: u64,
+    restored: u64,
 }
 
 impl Survivor {
@@ -219,6 +268,9 @@ impl Survivor {
             written: Default::default(),
             records: 0,
             acknowledged: 0,
+            backups: 0,
+            backed: 0,
+            restored: 0,
         }
     }
 
@@ -260,6 +312,11 @@ impl Survivor {
                 let (Some(writer), Some(batch)) = (number(), number()) else {
                     continue;
                 };
+                if word == Some("backed") {
+                    self.backups += 1;
+                    self.backed = batch;
+                    continue;
+                }
                 let writer = usize::try_from(writer).expect("a writer");
                 match word {
                     Some("began") => began[writer] = batch + 1,
@@ -273,6 +330,51 @@ impl Survivor {
             over.store(true, Ordering::Relaxed);
         });
         self.check(began, acknowledged, what);
+        self.check_backups(what);
+    }
+
+    /// Verifies all backups, and restores the newest: every writer's records are those of its first
+    /// so many batches.
+    fn check_backups(&mut self, what: &str) {
+        let (env, source, job) = (Env::os(1), backups(&self.path()), Job::default());
+        if self.backed == 0 {
+            return;
+        }
+        let listed = list_backups(&env, &source).expect("a directory of backups");
+        assert!(
+            listed.iter().any(|info| info.id == self.backed),
+            "{what}: backup {} of {listed:?} is lost",
+            self.backed
+        );
+        let verified = verify_backup(&env, &source, None, &job);
+        verified.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let newest = listed.last().map_or(0, |info| info.id);
+        let target = self.dir.path().join(format!("restored-{newest}"));
+        if !newest.is_multiple_of(3) || env.disk.entry(&target).expect("a disk").is_some() {
+            return;
+        }
+        let made = restore(&env, &source, &target, Some(newest), None, &small(), &job);
+        made.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let database = open(&target, small());
+        let found = COLLECTIONS.map(|name| {
+            let collection = database.open_collection(name);
+            // It may have been made between the two.
+            collection.map_or_else(|_| Written::new(), |collection| read(&collection))
+        });
+        for writer in 0..WRITERS {
+            let own = own_of(&found, writer);
+            let mut written = Default::default();
+            let is_prefix = (0..=self.next[writer]).any(|number| {
+                let same = own == written;
+                apply(&mut written, writer, number);
+                same
+            });
+            assert!(
+                is_prefix,
+                "{what}: writer {writer} in backup {newest}: {own:?}"
+            );
+        }
+        self.restored += 1;
     }
 
     /// Opens the database and holds every record against what the child said.
@@ -288,14 +390,7 @@ impl Survivor {
         });
         self.records += found.iter().map(Written::len).sum::<usize>();
         for writer in 0..WRITERS {
-            let own = |written: &Written| -> Written {
-                let range = key(writer, 0)..=key(writer, RING - 1);
-                written
-                    .range(range)
-                    .map(|(key, batch)| (*key, *batch))
-                    .collect()
-            };
-            let found = [own(&found[0]), own(&found[1])];
+            let found = own_of(&found, writer);
             let written = &mut self.written[writer];
             for number in self.next[writer]..acknowledged[writer] {
                 apply(written, writer, number);
@@ -318,6 +413,16 @@ impl Survivor {
         assert_eq!(report.problems, []);
         database.close().expect("a healthy disk");
     }
+}
+
+/// What one writer wrote.
+fn own_of(found: &[Written; 2], writer: usize) -> [Written; 2] {
+    let range = key(writer, 0)..=key(writer, RING - 1);
+    let own = |written: &Written| {
+        let own = written.range(range.clone());
+        own.map(|(key, batch)| (*key, *batch)).collect()
+    };
+    [own(&found[0]), own(&found[1])]
 }
 
 /// Which batch wrote each record; every vector compared, counts and a search as well.
@@ -376,9 +481,38 @@ fn killed_at_each_step_of_the_commit_path() {
         }
     }
     println!(
-        "killed at steps: {kills} kills at 26 of 26 steps, {} batches acknowledged, none lost, \
-         {} records checked",
-        survivor.acknowledged, survivor.records
+        "killed at steps: {0} kills at {1} of {1} steps, {2} batches acknowledged, none lost, \
+         {3} records checked, {4} backups, {5} of them restored",
+        kills,
+        KillPoint::ALL.len(),
+        survivor.acknowledged,
+        survivor.records,
+        survivor.backups,
+        survivor.restored
+    );
+}
+
+/// Each step of publishing a key set, as often as one can be told from those of manifests: a writer
+/// changes the key after each of its batches.
+#[test]
+fn killed_while_the_key_changes() {
+    if !crash::sealed::is_on() {
+        return;
+    }
+    let mut rng = Rng::new(seed_from_env("CAIRN_SEED", 7));
+    let mut survivor = Survivor::new();
+    let mut kills = 0;
+    for point in 18..=21 {
+        for _ in 0..5 {
+            let pass = 1 + rng.below(20);
+            let what = format!("killed at K{point}, pass {pass}, while the key changes");
+            survivor.run(Some(format!("K{point}:{pass}:kill")), None, &what);
+            kills += 1;
+        }
+    }
+    println!(
+        "killed while the key changes: {kills} kills, {} batches acknowledged, none lost",
+        survivor.acknowledged
     );
 }
 
@@ -394,8 +528,8 @@ fn killed_at_any_moment() {
     }
     println!(
         "killed from outside: {kills} kills, {} batches acknowledged, none lost, {} records \
-         checked",
-        survivor.acknowledged, survivor.records
+         checked, {} backups, {} of them restored",
+        survivor.acknowledged, survivor.records, survivor.backups, survivor.restored
     );
     assert!(
         survivor.acknowledged > kills,
@@ -495,6 +629,6 @@ fn a_long_log_is_replayed_within_a_second() {
 
 #[test]
 fn encrypted_databases_keep_the_same_promises() {
-    let tests = ["killed_at_any_moment"];
+    let tests = ["killed_at_any_moment", "killed_while_the_key_changes"];
     crash::sealed::run_again(&tests, &[("CAIRN_KILLS", "10")]);
 }

@@ -229,6 +229,8 @@ impl World {
 
     fn drop_one(&mut self) {
         if let Some(name) = self.any() {
+            // It waits for tasks of the collection, which would wait for this thread.
+            self.machine.lanes.drain();
             self.database.drop_collection(&name).unwrap();
             self.now.remove(&name);
         }
@@ -270,7 +272,7 @@ impl World {
                 .ok_or("a version that was never made")?;
             let opened = database.at(&VersionId::Name(version.clone()));
             let opened = opened.map_err(|error| format!("version {version}: {error}"))?;
-            let report = opened.verify(&cairn_engine::Job::default());
+            let report = opened.verify(&Job::default());
             let report = report.map_err(|error| format!("version {version}: {error}"))?;
             if !report.is_ok() {
                 return Err(format!("version {version}: {:?}", report.problems));

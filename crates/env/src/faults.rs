@@ -6,7 +6,7 @@
 #[cfg(not(feature = "failpoints"))]
 use std::io;
 
-/// The steps at which a process may die or an error may strike (K1-K26).
+/// The steps at which a process may die or an error may strike (K1-K30).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum KillPoint {
@@ -62,11 +62,20 @@ pub enum KillPoint {
     K25SegmentUnlinked,
     /// Directory synced after clean-up.
     K26CleanupSynced,
+    /// A version is pinned: its files stay.
+    K27VersionPinned,
+    /// A file of a backup, or of a restored database, copied: whole, synced, under its name.
+    K28FileCopied,
+    /// Record of a version or backup written, under another name yet; of a restored database all
+    /// manifests, but no catalog.
+    K29RecordWritten,
+    /// Record renamed and its directory synced; of a restored database the catalog published.
+    K30RecordPublished,
 }
 
 impl KillPoint {
     /// All of them, in order.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::K1Validated,
         Self::K2Encoded,
         Self::K3PartialWrite,
@@ -93,6 +102,10 @@ impl KillPoint {
         Self::K24WalRemoved,
         Self::K25SegmentUnlinked,
         Self::K26CleanupSynced,
+        Self::K27VersionPinned,
+        Self::K28FileCopied,
+        Self::K29RecordWritten,
+        Self::K30RecordPublished,
     ];
 }
 
@@ -126,7 +139,7 @@ mod table {
 
     #[derive(Default)]
     struct Table {
-        hits: [u64; 27],
+        hits: [u64; KillPoint::ALL.len() + 1],
         armed: Vec<(KillPoint, u64, FaultAction)>,
         observer: Option<Observer>,
     }

@@ -44,11 +44,21 @@ pub enum Bug {
     VerifySkipsPadding,
     /// Idempotency keys age by the wall clock, which jumps.
     AgesByWallClock,
+    /// Dropping a version removes files that others, or the current state, have as well.
+    DropTakesShared,
+    /// Files of backups and restored databases are not synced before they count.
+    CopySkipsSync,
+    /// A backup's record is published before its files are there.
+    BackupBeforeFiles,
+    /// Files of the oldest backup are removed although it stays.
+    PruneTakesShared,
+    /// A directory that is being restored into is not marked.
+    RestoreUnmarked,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -69,6 +79,11 @@ impl Bug {
         Self::GarbageIgnoresVersions,
         Self::VerifySkipsPadding,
         Self::AgesByWallClock,
+        Self::DropTakesShared,
+        Self::CopySkipsSync,
+        Self::BackupBeforeFiles,
+        Self::PruneTakesShared,
+        Self::RestoreUnmarked,
     ];
 }
 

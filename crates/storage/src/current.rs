@@ -183,13 +183,19 @@ fn write_version(env: &Env, path: &Path, header: &[u8], body: &[u8]) -> Result<A
 pub fn record(env: &Env, dir: &Path, sub: &str, ext: &str, number: u64, body: &[u8]) -> Result<()> {
     let path = version_path(dir, sub, ext, number);
     let tmp = path.with_extension(format!("{ext}.tmp"));
+    let hit = |point| {
+        let failed = StorageError::io("fail_point", &path);
+        env.faults.hit(point).map_err(failed)
+    };
     let commit = || {
         let (header, body) = version_file(env, &path, ext, number, body)?;
         write_version(env, &tmp, &header, &body)?;
+        hit(KillPoint::K29RecordWritten)?;
         env.disk
             .rename(&tmp, &path)
             .map_err(StorageError::io("rename", &path))?;
-        sync_dir(&*env.disk, &dir.join(sub))
+        sync_dir(&*env.disk, &dir.join(sub))?;
+        hit(KillPoint::K30RecordPublished)
     };
     commit().inspect_err(|_| {
         let _ = remove_if_there(&*env.disk, &tmp);

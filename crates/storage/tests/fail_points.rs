@@ -13,11 +13,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_env::{Env, FaultAction, KillPoint};
-use cairn_storage::{Result, load, publish, read_current, sync_segment_dir};
+use cairn_storage::{Result, list_versions, load, publish, read_current, record, sync_segment_dir};
 use cairn_testkit::{Choice, SimDisk, sim_env_seeded};
 use common::*;
 
-const POINTS: [KillPoint; 15] = [
+const POINTS: [KillPoint; 17] = [
     KillPoint::K2Encoded,
     KillPoint::K3PartialWrite,
     KillPoint::K4Written,
@@ -33,6 +33,8 @@ const POINTS: [KillPoint; 15] = [
     KillPoint::K21DirSynced,
     KillPoint::K23WalRotated,
     KillPoint::K24WalRemoved,
+    KillPoint::K29RecordWritten,
+    KillPoint::K30RecordPublished,
 ];
 
 /// What was acknowledged before the first error.
@@ -41,9 +43,10 @@ struct Acknowledged {
     frames: u64,
     safe: u64,
     version: u64,
+    recorded: u64,
 }
 
-/// Three rounds of: append two groups, write a segment, publish it, release the log.
+/// Three rounds of: append two groups, write a segment, publish it, record it, release the log.
 fn run(env: &Env, done: &mut Acknowledged) -> Result<()> {
     let root = Path::new("/");
     let wal = open_wal(env, small_options(), 0)?.wal;
@@ -72,6 +75,9 @@ fn run(env: &Env, done: &mut Acknowledged) -> Result<()> {
             &safe.to_le_bytes(),
         )?;
         done.version = u64::from(round);
+        let number = u64::from(round);
+        record(env, root, "manifest", "ver", number, &safe.to_le_bytes())?;
+        done.recorded = number;
         done.safe = safe;
         wal.release(safe)?;
     }
@@ -99,6 +105,16 @@ fn check(disk: &SimDisk, done: &Acknowledged, what: &str) {
         }
     };
     assert!(safe >= done.safe, "{what}");
+    let recorded = list_versions(&env, Path::new("/"), "manifest", "ver").unwrap();
+    let expected: Vec<u64> = (1..=recorded.len() as u64).collect();
+    assert_eq!(recorded, expected, "{what}");
+    assert!(
+        recorded.len() as u64 >= done.recorded,
+        "{what}: a record is lost"
+    );
+    for number in recorded {
+        load(&env, Path::new("/"), "manifest", "ver", number).unwrap();
+    }
     let opened = open_wal(&env, small_options(), safe);
     let opened = opened.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(opened.wal.last_lsn() >= done.frames, "{what}: lost");
@@ -173,6 +189,11 @@ fn the_steps_come_in_their_order() {
     let first_round = &seen[1..=second_round.unwrap()];
     let mut expected: Vec<KillPoint> = POINTS[..5].repeat(2);
     expected.extend(&POINTS[5..13]);
+    expected.extend([
+        KillPoint::K18ManifestWritten,
+        KillPoint::K29RecordWritten,
+        KillPoint::K30RecordPublished,
+    ]);
     expected.extend([KillPoint::K24WalRemoved, KillPoint::K26CleanupSynced]);
     assert_eq!(first_round, expected);
 }

@@ -23,7 +23,7 @@ const WATCHED: [(Bug, &str); 12] = [
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 8] = [
+const ELSEWHERE: [Bug; 13] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
@@ -32,6 +32,11 @@ const ELSEWHERE: [Bug; 8] = [
     Bug::GarbageIgnoresVersions,
     Bug::VerifySkipsPadding,
     Bug::AgesByWallClock,
+    Bug::DropTakesShared,
+    Bug::CopySkipsSync,
+    Bug::BackupBeforeFiles,
+    Bug::PruneTakesShared,
+    Bug::RestoreUnmarked,
 ];
 
 #[test]

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn_env::{Access, DiskFile, EntryKind, Env, MemoryDisk};
+use cairn_env::{Access, DiskFile, EntryKind, Env, KillPoint, MemoryDisk};
 use cairn_storage::{StorageError, WrappedKeys};
 
 use crate::catalog;
@@ -22,7 +22,7 @@ use crate::segment;
 use crate::versions::{Pinned, VersionId, VersionRecord, VersionedCollection};
 
 use super::RestoreInfo;
-use super::files::{Files, tmp_of};
+use super::files::{Files, Place, tmp_of};
 use super::files_of;
 use super::restore::{Target, lay_out};
 use super::tar::{BLOCK_BYTES, Header, Kind};
@@ -350,6 +350,11 @@ impl Unarchive {
         }
     }
 
+    fn place(&self) -> Place<'_> {
+        let target = self.target.as_ref();
+        target.expect("it is there until settled").place()
+    }
+
     fn corrupt(&self, what: &str) -> Error {
         Error::new(Code::Corrupt, "the archive is damaged")
             .number("offset", self.at)
@@ -466,8 +471,7 @@ impl Unarchive {
 
     /// Not under its name before it is whole: what is there under its name is never looked at twice.
     fn file(&mut self, path: &Path) -> Result<Sink> {
-        let target = self.target.as_ref().expect("it is there until settled");
-        let path = target.place().dir.join(path);
+        let path = self.place().dir.join(path);
         let dir = path.parent().expect("a file stands in a directory");
         collection::make_dirs(&self.env, dir)?;
         let file = self.env.disk.create(&tmp_of(&path));
@@ -490,6 +494,7 @@ impl Unarchive {
                 file.sync_data().map_err(StorageError::io("sync", path))?;
                 let renamed = self.env.disk.rename(&tmp_of(path), path);
                 renamed.map_err(StorageError::io("rename", path))?;
+                self.place().hit(KillPoint::K28FileCopied)?;
                 self.copied += 1;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use cairn_env::{Access, EntryKind, Env};
+use cairn_env::{Access, Bug, EntryKind, Env, KillPoint, planted};
 use cairn_storage::StorageError;
 
 use crate::collection;
@@ -45,6 +45,12 @@ impl Progress<'_> {
 }
 
 impl Place<'_> {
+    /// Passes a step at which a test may end it all.
+    pub fn hit(&self, point: KillPoint) -> Result<()> {
+        let passed = self.env.faults.hit(point);
+        Ok(passed.map_err(StorageError::io("fail_point", self.dir))?)
+    }
+
     pub fn path(&self, file: &FileId) -> PathBuf {
         self.dir.join(file.path())
     }
@@ -117,7 +123,8 @@ impl Place<'_> {
                 return Err(damage);
             }
             let renamed = self.env.disk.rename(&tmp, &path);
-            Ok(renamed.map_err(StorageError::io("rename", &path))?)
+            renamed.map_err(StorageError::io("rename", &path))?;
+            self.hit(KillPoint::K28FileCopied)
         });
         copied.inspect_err(|_| {
             let _ = self.env.disk.remove_file(&tmp);
@@ -220,6 +227,9 @@ fn copy_bytes(
         written.map_err(StorageError::io("write", to))?;
         at += wanted;
         progress.add(wanted);
+    }
+    if planted(Bug::CopySkipsSync) {
+        return Ok(());
     }
     Ok(target.sync_data().map_err(StorageError::io("sync", to))?)
 }

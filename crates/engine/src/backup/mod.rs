@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_env::Env;
+use cairn_env::{Bug, Env, planted};
 use cairn_storage::{DirectoryLock, Holder, StorageError, WrappedKeys};
 
 use crate::collection;
@@ -199,11 +199,17 @@ impl Database {
             env: &self.env,
             dir: &self.dir,
         };
-        let copied = copy_all(here, place, &missing, job).and_then(|()| {
+        let copy = || {
+            copy_all(here, place, &missing, job)?;
             // Those that were there may have been left by a crash, their names not synced.
-            place.sync_dirs(&files)?;
-            record::publish(to, target, &made)
-        });
+            place.sync_dirs(&files)
+        };
+        let publish = || record::publish(to, target, &made);
+        let copied = if planted(Bug::BackupBeforeFiles) {
+            publish().and_then(|()| copy())
+        } else {
+            copy().and_then(|()| publish())
+        };
         drop(hold);
         if let Err(error) = copied {
             earlier.undo(place, made.id, &missing);
@@ -340,7 +346,8 @@ impl Earlier {
             return place.remove_others(|_| true);
         }
         let mut listed = Files::new();
-        for record in self.whole() {
+        let forgets = usize::from(planted(Bug::PruneTakesShared));
+        for record in self.whole().skip(forgets) {
             listed.extend(record.files());
         }
         place.remove_others(|file| listed.contains_key(file) || wanted(file))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn_env::Env;
+use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_storage::{DirectoryLock, StorageError, WrappedKeys};
 
 use crate::catalog::{self, Catalog};
@@ -178,6 +178,8 @@ pub(crate) fn lay_out(env: &Env, dir: &Path, version: &VersionRecord) -> Result<
         manifest.version = 1;
         collection::create(env, &root, &root.join("wal"), &manifest)?;
     }
+    let place = Place { env, dir };
+    place.hit(KillPoint::K29RecordWritten)?;
     let ids = version.collections.iter().map(|one| one.entry.id);
     let catalog = Catalog {
         version: 1,
@@ -190,7 +192,8 @@ pub(crate) fn lay_out(env: &Env, dir: &Path, version: &VersionRecord) -> Result<
             .map(|one| one.entry.clone())
             .collect(),
     };
-    catalog::publish(env, dir, &catalog)
+    catalog::publish(env, dir, &catalog)?;
+    place.hit(KillPoint::K30RecordPublished)
 }
 
 /// An empty directory that is being made a database.
@@ -268,6 +271,9 @@ impl Target {
 pub(crate) const MARK: &str = "RESTORING";
 
 fn mark(env: &Env, dir: &Path) -> Result<()> {
+    if planted(Bug::RestoreUnmarked) {
+        return Ok(());
+    }
     let path = dir.join(MARK);
     let created = env.disk.create(&path);
     created.map_err(StorageError::io("create", &path))?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cairn_env::Env;
+use cairn_env::{Env, KillPoint};
 use cairn_storage::StorageError;
 
 use crate::catalog::Catalog;
@@ -267,7 +267,7 @@ impl Database {
         let number = find(&versions, version)?;
         let record = load(&self.env, &self.dir, number)?;
         let hold = Retained::hold(&self.retained, record.files());
-        Ok(Pinned { record, hold })
+        self.pinned(Pinned { record, hold })
     }
 
     /// Keeps the state of this moment without recording it. A database that is open at a version
@@ -322,7 +322,13 @@ impl Database {
             created_unix_ms: self.env.clock.unix_ms().max(newest.unwrap_or(0)),
             collections,
         };
-        Ok(Pinned { record, hold })
+        self.pinned(Pinned { record, hold })
+    }
+
+    fn pinned(&self, pinned: Pinned) -> Result<Pinned> {
+        let passed = self.env.faults.hit(KillPoint::K27VersionPinned);
+        passed.map_err(StorageError::io("fail_point", &self.dir))?;
+        Ok(pinned)
     }
 
     fn record(&self, versions: &mut Versions, name: Option<&str>) -> Result<VersionInfo> {

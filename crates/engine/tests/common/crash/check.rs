@@ -4,14 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_engine::{
-    Collection, Database, Effort, Result, SearchRequest, Select, SelectFields, Snapshot, Stop,
+    Code, Collection, Database, Effort, Job, Result, SearchRequest, Select, SelectFields, Snapshot,
+    Stop, VersionId, list_backups, verify_backup,
 };
 use cairn_testkit::SimDisk;
 
 use super::data::{self, State};
 use super::lanes::Machine;
 use super::model::{self, Loss, Names, World};
-use super::run::{DIR, options};
+use super::run::{BACKUPS, DIR, options};
 use super::sealed;
 
 /// Every record of a collection, read in every way, and the version they are of.
@@ -119,12 +120,55 @@ pub fn after_crash(
     let database = Database::open(machine.env.clone(), Path::new(DIR), options(seed));
     let database = database.map_err(|error| format!("does not open: {error}"))?;
     let known = compare(&database, world, at, loss)?;
+    drop_versions(&database)?;
     refuse_orphans(image, &database)?;
     Ok(Found {
         machine,
         database,
         world: known,
     })
+}
+
+/// Recorded versions are whole; without them their files are nobody's.
+fn drop_versions(database: &Arc<Database>) -> Result<(), String> {
+    let failed = |error| format!("a recorded version: {error}");
+    for info in database.versions().map_err(failed)? {
+        let version = VersionId::Lsn(info.version);
+        let opened = database.at(&version).map_err(failed)?;
+        let report = opened.verify(&Job::default()).map_err(failed)?;
+        if !report.is_ok() {
+            return Err(format!("a recorded version: {:?}", report.problems));
+        }
+        database.drop_version(&version).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The backups that were answered before a crash at operation `at` are there, and all that are
+/// there are whole.
+///
+/// # Errors
+/// What was promised and is not so.
+pub fn backups_after_crash(
+    image: &SimDisk,
+    seed: u64,
+    answered: &[(usize, u64)],
+    at: usize,
+) -> Result<(), String> {
+    let (env, target) = (Machine::on(image, seed).env, Path::new(BACKUPS));
+    let listed = match list_backups(&env, target) {
+        Err(error) if error.code() == Code::NotFound => Vec::new(),
+        other => other.map_err(|error| format!("backups: {error}"))?,
+    };
+    let mut promised = answered.iter().filter(|(answered, _)| *answered <= at);
+    if let Some((_, lost)) = promised.find(|(_, id)| listed.iter().all(|it| it.id != *id)) {
+        return Err(format!("backup {lost} is lost"));
+    }
+    if !listed.is_empty() {
+        let verified = verify_backup(&env, target, None, &Job::default());
+        verified.map_err(|error| format!("a backup is not whole: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Nothing is on the disk that the database does not use: what crashes leave behind goes at open.
@@ -138,7 +182,8 @@ pub fn refuse_orphans(disk: &SimDisk, database: &Arc<Database>) -> Result<(), St
         .iter()
         .map(|(_, stats)| stats.segments.len());
     let (segments, collections): (usize, usize) = (segments.sum(), stats.collections.len());
-    let paths = disk.paths();
+    let mut paths = disk.paths();
+    paths.retain(|path| path.starts_with(&format!("{DIR}/")));
     let count = |end: &str| paths.iter().filter(|path| path.ends_with(end)).count();
     let expected = [
         (".seg", segments),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 20] = [
+pub const FOUND_BY: [(Bug, &str, &str); 25] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -31,6 +31,11 @@ pub const FOUND_BY: [(Bug, &str, &str); 20] = [
     (Bug::GarbageIgnoresVersions, VERSIONS, VERSIONED),
     (Bug::VerifySkipsPadding, CHECKS, FILLINGS),
     (Bug::AgesByWallClock, CLOCKS, WINDOW),
+    (Bug::DropTakesShared, VERSIONS, VERSIONED),
+    (Bug::CopySkipsSync, BACKUPS, BACKED_UP),
+    (Bug::BackupBeforeFiles, BACKUPS, BACKED_UP),
+    (Bug::PruneTakesShared, BACKUPS, BACKED_UP),
+    (Bug::RestoreUnmarked, BACKUPS, CUT_SHORT),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -45,7 +50,11 @@ pub const CLOCKS: &str = "clock_jumps";
 
 pub const VERSIONS: &str = "versions_crash";
 
+pub const BACKUPS: &str = "backup_crash";
+
 const VERSIONED: &str = "a_recorded_version_is_whole_wherever_power_is_lost";
+const BACKED_UP: &str = "a_backup_is_whole_and_exact_wherever_power_is_lost";
+const CUT_SHORT: &str = "a_restore_that_was_killed_leaves_nothing_that_opens_as_complete";
 const POWER: &str = "nothing_acknowledged_is_lost_wherever_power_is";
 const LAST_WRITE: &str = "a_damaged_last_write_is_missing_or_exact";
 const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_engine::{
-    Code, Collection, Database, Durability, Error, Fact, Job, Options, Result, WriteResult,
+    BackupOptions, Code, Collection, Database, Durability, Error, Fact, Job, Options, Result,
+    VersionId, WriteResult,
 };
 use cairn_env::{Env, KillPoint};
 use cairn_testkit::{Rng, SimDisk};
@@ -20,6 +21,9 @@ use super::sealed;
 
 /// Where the database is.
 pub const DIR: &str = "/data/db";
+
+/// And its backups, if it has any.
+pub const BACKUPS: &str = "/data/backups";
 
 /// A memtable is flushed when the log has half of so many bytes: every few batches.
 const WAL_BYTES_MAX: [u64; 3] = [1_200, 3_000, 9_000];
@@ -47,6 +51,8 @@ pub struct Shared {
     pub wrong: Mutex<Vec<String>>,
     /// Steps of the commit path that were passed, and after how many operations.
     pub moments: Mutex<Vec<(KillPoint, usize)>>,
+    /// Backups, and after how many operations they were answered.
+    pub backups: Mutex<Vec<(usize, u64)>>,
     /// Whether the disk fails in this run.
     pub faulty: bool,
 }
@@ -59,6 +65,7 @@ impl Shared {
             failures: Mutex::default(),
             wrong: Mutex::default(),
             moments: Mutex::default(),
+            backups: Mutex::default(),
             faulty,
         })
     }
@@ -370,6 +377,30 @@ impl Run {
         let (shared, collection) = (Arc::clone(&self.shared), Arc::clone(collection));
         let write = move || submit(&shared, &collection, id, planned, Vec::new());
         *self.nested.lock() = Some((point, Box::new(write)));
+    }
+
+    /// Records a version, backs it up with what came after it, and lets go of it.
+    pub fn pass_through_a_version(&mut self) {
+        let version = self.database.snapshot(Some("passing"));
+        let Some(version) = self.noted(version) else {
+            return;
+        };
+        self.all_durable();
+        let (env, job) = (self.machine.env.clone(), Job::default());
+        for wanted in [Some(VersionId::Lsn(version.version)), None] {
+            let options = BackupOptions {
+                name: None,
+                version: wanted,
+            };
+            let made = self.database.backup(&env, BACKUPS.as_ref(), &options, &job);
+            if let Some(made) = self.noted(made) {
+                let at = self.ops();
+                self.shared.backups.lock().push((at, made.id));
+            }
+        }
+        self.all_durable();
+        let dropped = self.database.drop_version(&VersionId::Lsn(version.version));
+        self.noted(dropped);
     }
 
     fn rotate_key(&mut self) {

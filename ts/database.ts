@@ -5,6 +5,7 @@ import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.
 import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from './backup.js'
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
+import { withGround, type Finding } from './doctor.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { CairnError, checked, isCairnError, toCairnError, withDetails } from './errors.js'
 import { commitsAtRest, tidiesAtRest } from './at-rest.js'
@@ -169,6 +170,14 @@ export interface Database extends AsyncDisposable {
    */
   verify(options?: VerifyOptions): Promise<VerifyReport>
 
+  /**
+   * Looks at all that {@link verify} does and at how the database lives, and says what mends what is not as it
+   * should be.
+   *
+   * @throws {CairnError} `ERR_ABORTED`, `ERR_IO`.
+   */
+  doctor(options?: CompactOptions): Promise<Finding[]>
+
   /** Figures. */
   stats(): Promise<DatabaseStats>
 
@@ -268,7 +277,7 @@ export async function openWith(
     binding,
     native,
     { lifetime, writes, events, space },
-    settings,
+    { ...settings, path },
   )
   if (settings.readOnly) await database.follow(settings.refreshMs)
   return database
@@ -348,7 +357,11 @@ type Settings = Pick<
   | 'retainMs'
   | 'slowQueryMs'
   | 'onSlowQuery'
->
+  | 'walBytesMax'
+> & {
+  /** Null in memory. */
+  readonly path: string | null
+}
 
 class EmbeddedDatabase implements Database {
   readonly #native: BindingDatabase
@@ -499,6 +512,15 @@ class EmbeddedDatabase implements Database {
     return this.#run(async () => {
       const check = (ticket: BindingTicket) => this.#native.verify(ticket)
       return fromNativeReport(await runJob(binding, options, ending, check))
+    })
+  }
+
+  doctor(options?: CompactOptions): Promise<Finding[]> {
+    const { binding, ending } = this.#context
+    const { path, walBytesMax } = this.#settings
+    return this.#run(async () => {
+      const look = (ticket: BindingTicket) => this.#native.doctor(walBytesMax, ticket)
+      return withGround(path, await runJob(binding, options, ending, look))
     })
   }
 

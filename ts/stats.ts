@@ -21,6 +21,10 @@ export interface CollectionStats {
   /** Memtables that wait for their flush, the one that is being flushed included. */
   readonly frozenMemtables: number
   readonly walBytes: number
+  /** The one that is written included. */
+  readonly walFiles: number
+  /** Everything up to it is durable in the log or in segments that were flushed. */
+  readonly walSyncedVersion: bigint
   /** Syncs that made writes in the log durable, since the database was opened. */
   readonly walSyncs: number
   readonly segments: readonly SegmentStats[]
@@ -32,6 +36,8 @@ export interface CollectionStats {
   readonly graphBytes: number
   /** Why the last flush, merge or refresh failed, if it did; of a damaged collection, why it could not be opened. */
   readonly lastBackgroundError: string | null
+  /** When that was. */
+  readonly lastBackgroundErrorAt: Date | null
   /** A sync failed: reads go on, writes need a reopen. */
   readonly poisoned: boolean
 }
@@ -44,6 +50,18 @@ export interface SegmentStats {
   readonly diskBytes: number
   readonly memoryBytes: number
   readonly index: 'flat' | 'hnsw'
+  /** Share of rows that are deleted or replaced, 0 ... 1. */
+  readonly tombstoneRatio: number
+  /** Tier, from 0: segments of one tier are within a factor of four, and merged together. */
+  readonly level: number
+  /**
+   * `many-dead`: more than 30 % of its rows are dead, and it is about to be rewritten. `no-graph`: it is large
+   * enough for a graph and has none yet, so it is searched exactly.
+   */
+  readonly health: 'good' | 'many-dead' | 'no-graph'
+  /** Versions of its rows. */
+  readonly versionMin: bigint
+  readonly versionMax: bigint
 }
 
 /** Figures of a database. */
@@ -56,6 +74,16 @@ export interface DatabaseStats {
   readonly lastVersionError: string | null
   /** Backups that are made by themselves. */
   readonly schedules: readonly ScheduleStats[]
+  /** Who writes the directory; null where nobody does, or in memory. */
+  readonly holder: { readonly pid: number; readonly host: string; readonly since: Date } | null
+  /** Recorded versions. */
+  readonly recordedVersions: number
+  /** Bytes of segments, deletions and logs. */
+  readonly storedBytes: number
+  /** Bytes that the disk has free; null where it cannot tell. */
+  readonly freeBytes: number | null
+  /** Bytes that should be free: twice those stored, so that the disk has three times the data. */
+  readonly headroomBytes: number
   /** Figures by collection. */
   readonly collections: Readonly<Record<string, CollectionStats>>
 }
@@ -66,16 +94,26 @@ export function fromNativeStats(stats: BindingCollectionStats): CollectionStats 
     ...stats,
     segments: stats.segments.map(segmentStats),
     lastBackgroundError: stats.lastBackgroundError ?? null,
+    lastBackgroundErrorAt:
+      typeof stats.lastBackgroundErrorAt === 'number'
+        ? new Date(stats.lastBackgroundErrorAt)
+        : null,
   }
 }
 
 /** Public form of a database's figures. */
 export function fromNativeDatabaseStats(
-  { version, lastVersionError, collections }: BindingDatabaseStats,
+  native: BindingDatabaseStats,
   lastRefreshError: string | null,
   schedules: readonly ScheduleStats[] = [],
 ): DatabaseStats {
+  const { version, lastVersionError, collections, pid, host, since } = native
   return {
+    holder: since === 0 ? null : { pid, host, since: new Date(since) },
+    recordedVersions: native.recordedVersions,
+    storedBytes: native.storedBytes,
+    freeBytes: native.freeBytes ?? null,
+    headroomBytes: native.headroomBytes,
     schedules,
     version,
     lastRefreshError,
@@ -93,6 +131,10 @@ function segmentStats({
   bytesDisk,
   bytesMemory,
   index,
+  level,
+  health,
+  versionMin,
+  versionMax,
 }: BindingSegmentStats): SegmentStats {
   return {
     id,
@@ -101,5 +143,10 @@ function segmentStats({
     diskBytes: bytesDisk,
     memoryBytes: bytesMemory,
     index: index === 'hnsw' ? 'hnsw' : 'flat',
+    tombstoneRatio: (rows - live) / Math.max(rows, 1),
+    level,
+    health: health as SegmentStats['health'],
+    versionMin,
+    versionMax,
   }
 }

@@ -48,11 +48,15 @@ export async function warnAbout(
   warn: (warning: CairnWarning) => void,
   ground: Ground = { stat, statfs },
 ): Promise<void> {
-  const warnings = [
-    ...(await permissions(directory, ground)),
-    ...(await fileSystem(directory, ground)),
-  ]
-  for (const warning of warnings) tell(warn, warning)
+  for (const warning of await groundWarnings(directory, ground)) tell(warn, warning)
+}
+
+/** What {@link warnAbout} tells. */
+export async function groundWarnings(
+  directory: string,
+  ground: Ground = { stat, statfs },
+): Promise<CairnWarning[]> {
+  return [...(await permissions(directory, ground)), ...(await fileSystem(directory, ground))]
 }
 
 /**

@@ -79,6 +79,8 @@ export interface BindingCollectionStats {
   readonly memtableBytesMax: number
   readonly frozenMemtables: number
   readonly walBytes: number
+  readonly walFiles: number
+  readonly walSyncedVersion: bigint
   readonly walSyncs: number
   readonly segments: readonly BindingSegmentStats[]
   readonly liveBytes: number
@@ -87,6 +89,7 @@ export interface BindingCollectionStats {
   readonly vectorBytes: number
   readonly graphBytes: number
   readonly lastBackgroundError?: string | null
+  readonly lastBackgroundErrorAt?: number | null
   readonly poisoned: boolean
 }
 
@@ -98,12 +101,23 @@ export interface BindingSegmentStats {
   readonly bytesDisk: number
   readonly bytesMemory: number
   readonly index: string
+  readonly level: number
+  readonly health: string
+  readonly versionMin: bigint
+  readonly versionMax: bigint
 }
 
 /** Figures of a database. */
 export interface BindingDatabaseStats {
   readonly version: bigint
   readonly lastVersionError?: string | null
+  readonly pid: number
+  readonly host: string
+  readonly since: number
+  readonly recordedVersions: number
+  readonly storedBytes: number
+  readonly freeBytes?: number | null
+  readonly headroomBytes: number
   readonly collections: readonly { readonly name: string; readonly stats: BindingCollectionStats }[]
 }
 
@@ -187,6 +201,15 @@ export interface BindingReport {
   readonly encryption: string
 }
 
+/** What a doctor found. */
+export interface BindingFinding {
+  readonly code: string
+  readonly severity: 'info' | 'warning' | 'error'
+  readonly what: string
+  readonly where: string
+  readonly remedy: string
+}
+
 /** What a repair came to. */
 export interface BindingRepairReport {
   readonly collections: readonly {
@@ -242,6 +265,7 @@ export interface BindingDatabase {
   commit(): Promise<Answer<bigint>>
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
   verify(ticket: BindingTicket | null): Promise<Answer<BindingReport>>
+  doctor(walBytesMax: number, ticket: BindingTicket | null): Promise<Answer<BindingFinding[]>>
   stats(): Promise<Answer<BindingDatabaseStats>>
   refresh(): Promise<Answer<bigint>>
   rotateKey(key: NamedKey): Promise<Answer<undefined>>
@@ -378,6 +402,14 @@ export interface Binding {
     threads: number,
     ticket: BindingTicket | null,
   ): Promise<Answer<BindingReport>>
+  /** Looks at a directory, which need not open. */
+  doctor(
+    path: string,
+    key: NamedKey | null,
+    walBytesMax: number,
+    threads: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingFinding[]>>
   /** Saves what is left of `source` into a new database. */
   repair(
     source: string,

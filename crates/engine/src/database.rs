@@ -12,7 +12,8 @@ use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError};
 
 use crate::backup::{MARK, refuse_unfinished};
 use crate::catalog::{self, Catalog, CatalogEntry};
-use crate::collection::{self, Collection, CollectionStats, Opening};
+use crate::collection::{self, BackgroundError, Collection, CollectionStats, Opening};
+use crate::doctor::headroom;
 use crate::encryption::{self, KeyProvider};
 use crate::error::{Code, Error, Result, closed, read_only};
 use crate::limits::COLLECTIONS_MAX;
@@ -92,6 +93,16 @@ pub struct DatabaseStats {
     pub pid: u32,
     /// Machine that holds the directory.
     pub host: String,
+    /// When it took the directory, in milliseconds since 1970 UTC; 0 where nobody knows.
+    pub since_unix_ms: u64,
+    /// Recorded versions.
+    pub recorded_versions: u64,
+    /// Bytes of segments, deletions and logs.
+    pub stored_bytes: u64,
+    /// Bytes that the disk of the directory has free, where it can tell.
+    pub free_bytes: Option<u64>,
+    /// Bytes that should be free: twice what is stored, so that the disk has three times the data.
+    pub headroom_bytes: u64,
     /// Why the last version that should have been made by itself was not.
     pub last_version_error: Option<String>,
     /// By name. One that could not be opened has nothing but its error, as the last one of the
@@ -424,17 +435,29 @@ impl Database {
                     None => continue,
                 },
                 Err(error) => CollectionStats {
-                    last_background_error: Some(error.to_string()),
+                    last_background_error: Some(BackgroundError {
+                        what: error.to_string(),
+                        unix_ms: self.env.clock.unix_ms(),
+                    }),
                     ..CollectionStats::default()
                 },
             };
             collections.push((name, stats));
         }
         collections.sort_by(|a, b| a.0.cmp(&b.0));
+        let stored =
+            |stats: &CollectionStats| stats.live_bytes + stats.dead_bytes + stats.wal_bytes;
+        let stored_bytes = collections.iter().map(|(_, stats)| stored(stats)).sum();
+        let holder = cairn_storage::holder_of(&self.env, &self.dir);
         Ok(DatabaseStats {
             version: self.versions.load(Ordering::Relaxed),
-            pid: self.options.pid,
-            host: self.options.host.clone(),
+            pid: holder.pid,
+            host: holder.host,
+            since_unix_ms: holder.since_unix_ms,
+            recorded_versions: self.versions()?.len() as u64,
+            stored_bytes,
+            free_bytes: self.env.disk.free_bytes(&self.dir).ok(),
+            headroom_bytes: headroom(stored_bytes),
             last_version_error: self.version_error.lock().clone(),
             collections,
         })

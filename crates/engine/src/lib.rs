@@ -51,6 +51,7 @@ mod batch;
 mod catalog;
 mod collection;
 mod database;
+mod doctor;
 mod effort;
 pub mod encryption;
 mod error;
@@ -86,8 +87,9 @@ pub use backup::{
     list_backups, prune_backups, restore, verify_backup,
 };
 pub use batch::{Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
-pub use collection::{Collection, CollectionStats, Done, SegmentStats};
+pub use collection::{BackgroundError, Collection, CollectionStats, Done, Health, SegmentStats};
 pub use database::{CollectionInfo, Database, DatabaseStats};
+pub use doctor::{DoctorOptions, Finding, Severity, doctor};
 pub use error::{Code, Error, Fact, Result};
 pub use keys::{Key, KeyBuf, KeyType, Keys};
 pub use options::{Compaction, Durability, Options};

@@ -151,6 +151,22 @@ fn compare(
 }
 
 #[test]
+fn a_damaged_block_is_left_behind() {
+    let rest = Rest::new();
+    for (path, _) in bytes_of(&rest.disk, DIR) {
+        if kind(&path) != "segment" {
+            continue;
+        }
+        // Vectors come first: no other section tells that they are wrong.
+        let disk = rest.copy();
+        disk.flip_bit(&path, 70, 3).expect("a bit of the file");
+        let report = save(&disk, &repairs());
+        assert!(!report.lost.is_empty(), "{path}");
+        compare(&rest, &report, &saved(&disk), &path, false);
+    }
+}
+
+#[test]
 fn one_damaged_place_costs_no_more_than_itself() {
     let seed = seed_from_env("CAIRN_SEED", 1);
     let rest = Rest::new();
@@ -443,5 +459,13 @@ fn a_repair_takes_the_key_and_no_other() {
         let readable =
             |(_, bytes): &(String, Vec<u8>)| bytes.windows(word.len()).any(|w| w == word);
         assert!(!saved.iter().any(readable));
+    }
+}
+
+#[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
+#[test]
+fn planted_bugs_are_found() {
+    if std::env::var_os("CAIRN_BUG").is_none() {
+        crash::planted::expect_all_found(crash::planted::REPAIRS);
     }
 }

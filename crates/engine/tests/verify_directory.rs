@@ -336,6 +336,45 @@ fn every_bit_of_a_header_or_a_mark_is_found() {
     assert!(marks > 0, "no mark was there");
 }
 
+/// What nothing lists is checked by its bytes alone, the last section too.
+#[test]
+fn without_a_manifest_every_section_is_checked_all_the_same() {
+    let rest = Rest::with_version();
+    let mut sections = 0;
+    for (path, bytes) in files(&rest.disk) {
+        if !matches!(kind(&path), "segment" | "deletions" | "outcomes") {
+            continue;
+        }
+        for at in last_bytes_of(&bytes) {
+            let disk = rest.copy();
+            for other in disk.paths() {
+                if other.contains("/manifest/") || other.contains("/versions/") {
+                    disk.remove_file(Path::new(&other)).expect("a listed file");
+                }
+            }
+            disk.flip_bit(&path, at as u64, 3)
+                .expect("a bit of the file");
+            let report = check(&disk);
+            let told = report.problems.iter().any(|p| p.file == Path::new(&path));
+            assert!(told, "{path} byte={at}: {:?}", report.problems);
+            sections += 1;
+        }
+    }
+    assert!(sections > 20, "{sections}");
+}
+
+/// The last byte of each section of a file, by its footer.
+fn last_bytes_of(bytes: &[u8]) -> Vec<usize> {
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
+    let footer = usize::try_from(number(bytes.len() - 48 + 16)).expect("an offset");
+    let count = u32::from_le_bytes(bytes[footer..footer + 4].try_into().expect("four"));
+    let entries = (0..count as usize).map(|index| footer + 16 + index * 32);
+    let filled = entries.filter(|entry| number(entry + 24) > 0);
+    let last = filled.map(|entry| number(entry + 16) + number(entry + 24) - 1);
+    last.map(|at| usize::try_from(at).expect("an offset"))
+        .collect()
+}
+
 /// Zeros between sections and behind the last one are told, wherever they are.
 #[test]
 fn filling_that_is_not_zero_is_found() {

@@ -54,11 +54,23 @@ pub enum Bug {
     PruneTakesShared,
     /// A directory that is being restored into is not marked.
     RestoreUnmarked,
+    /// A check of a whole segment ends at the first damage.
+    VerifyStopsAtFirst,
+    /// A check of a whole segment passes over its last section.
+    VerifySkipsLastSection,
+    /// A check forgets the files that recorded versions alone hold.
+    VerifyForgetsVersions,
+    /// A repair saves rows that are damaged.
+    RepairKeepsDamaged,
+    /// A repair brings back rows of which nobody can tell whether they were deleted.
+    RepairKeepsDoubtful,
+    /// Figures count the bytes of deleted rows as those of live ones.
+    StatsCountDeadAsLive,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -84,6 +96,12 @@ impl Bug {
         Self::BackupBeforeFiles,
         Self::PruneTakesShared,
         Self::RestoreUnmarked,
+        Self::VerifyStopsAtFirst,
+        Self::VerifySkipsLastSection,
+        Self::VerifyForgetsVersions,
+        Self::RepairKeepsDamaged,
+        Self::RepairKeepsDoubtful,
+        Self::StatsCountDeadAsLive,
     ];
 }
 

@@ -17,7 +17,7 @@ use crate::error::BindingError;
 use crate::owned::Owned;
 use crate::stats::BindingDatabaseStats;
 use crate::task::{Ticket, job, spawn};
-use crate::verify::BindingReport;
+use crate::verify::{BindingFinding, BindingReport, all};
 use crate::writes::{Answers, Writes};
 
 /// Settings of an open database; see the public options of the same names.
@@ -291,6 +291,21 @@ impl BindingDatabase {
         let job = job(&ticket);
         let work = move |database: &Database| database.verify(&job);
         self.run(env, Lane::Job, work, |report| BindingReport::from(&report))
+    }
+
+    /// Looks at everything, and tells what mends what is not as it should be.
+    #[napi]
+    pub fn doctor<'env>(
+        &self,
+        env: &'env napi::Env,
+        wal_bytes_max: f64,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let (job, most) = (job(&ticket), to_size(wal_bytes_max) as u64);
+        let work = move |database: &Database| database.doctor(most, &job);
+        self.run(env, Lane::Job, work, |findings| {
+            all::<_, BindingFinding>(&findings)
+        })
     }
 
     /// Figures.

@@ -1,6 +1,6 @@
 //! Figures. Counts and sizes stay far below 2^53, so numbers hold them exactly.
 
-use cairn_engine::{CollectionStats, DatabaseStats, SegmentStats};
+use cairn_engine::{BackgroundError, CollectionStats, DatabaseStats, SegmentStats};
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
 
@@ -11,6 +11,20 @@ pub struct BindingDatabaseStats {
     pub version: BigInt,
     /// Why the last version that should have come or gone by itself did not.
     pub last_version_error: Option<String>,
+    /// Process that writes the directory; 0 where nobody knows.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+    /// When it took the directory, in ms since 1970 UTC; 0 where nobody knows.
+    pub since: f64,
+    /// Recorded versions.
+    pub recorded_versions: f64,
+    /// Bytes of segments, deletions and logs.
+    pub stored_bytes: f64,
+    /// Bytes that the disk has free.
+    pub free_bytes: Option<f64>,
+    /// Bytes that should be free.
+    pub headroom_bytes: f64,
     /// Figures of each collection.
     pub collections: Vec<BindingNamedStats>,
 }
@@ -41,6 +55,10 @@ pub struct BindingCollectionStats {
     pub frozen_memtables: f64,
     /// Bytes of log.
     pub wal_bytes: f64,
+    /// Log files.
+    pub wal_files: f64,
+    /// Version up to which the log is durable.
+    pub wal_synced_version: BigInt,
     /// Syncs that made writes in the log durable, since it was opened.
     pub wal_syncs: f64,
     /// Its segments.
@@ -57,6 +75,8 @@ pub struct BindingCollectionStats {
     pub graph_bytes: f64,
     /// Why the last flush or merge failed.
     pub last_background_error: Option<String>,
+    /// When that was, in ms since 1970 UTC.
+    pub last_background_error_at: Option<f64>,
     /// Whether writes are refused until reopened.
     pub poisoned: bool,
 }
@@ -76,6 +96,14 @@ pub struct BindingSegmentStats {
     pub bytes_memory: f64,
     /// `flat` or `hnsw`.
     pub index: String,
+    /// Its tier, from 0.
+    pub level: u32,
+    /// `good`, `many-dead` or `no-graph`.
+    pub health: String,
+    /// Lowest version of its rows.
+    pub version_min: BigInt,
+    /// Highest version of its rows.
+    pub version_max: BigInt,
 }
 
 impl From<&DatabaseStats> for BindingDatabaseStats {
@@ -91,12 +119,20 @@ impl From<&DatabaseStats> for BindingDatabaseStats {
             version: BigInt::from(stats.version),
             last_version_error: stats.last_version_error.clone(),
             collections: collections.collect(),
+            pid: stats.pid,
+            host: stats.host.clone(),
+            since: stats.since_unix_ms as f64,
+            recorded_versions: stats.recorded_versions as f64,
+            stored_bytes: stats.stored_bytes as f64,
+            free_bytes: stats.free_bytes.map(|free| free as f64),
+            headroom_bytes: stats.headroom_bytes as f64,
         }
     }
 }
 
 impl From<&CollectionStats> for BindingCollectionStats {
     fn from(stats: &CollectionStats) -> Self {
+        let error: Option<&BackgroundError> = stats.last_background_error.as_ref();
         Self {
             count: stats.count as f64,
             version: BigInt::from(stats.version),
@@ -105,6 +141,8 @@ impl From<&CollectionStats> for BindingCollectionStats {
             memtable_bytes_max: stats.memtable_bytes_max as f64,
             frozen_memtables: stats.frozen_memtables as f64,
             wal_bytes: stats.wal_bytes as f64,
+            wal_files: stats.wal_files as f64,
+            wal_synced_version: BigInt::from(stats.wal_synced_version),
             wal_syncs: stats.wal_syncs as f64,
             segments: stats
                 .segments
@@ -116,7 +154,8 @@ impl From<&CollectionStats> for BindingCollectionStats {
             key_index_bytes: stats.key_index_bytes as f64,
             vector_bytes: stats.vector_bytes as f64,
             graph_bytes: stats.graph_bytes as f64,
-            last_background_error: stats.last_background_error.clone(),
+            last_background_error: error.map(|error| error.what.clone()),
+            last_background_error_at: error.map(|error| error.unix_ms as f64),
             poisoned: stats.poisoned,
         }
     }
@@ -131,6 +170,10 @@ impl From<&SegmentStats> for BindingSegmentStats {
             bytes_disk: stats.bytes_disk as f64,
             bytes_memory: stats.bytes_memory as f64,
             index: stats.index.to_owned(),
+            level: stats.level,
+            health: stats.health.as_str().to_owned(),
+            version_min: BigInt::from(stats.version_min),
+            version_max: BigInt::from(stats.version_max),
         }
     }
 }

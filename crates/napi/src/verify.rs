@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use cairn_engine::encryption::{Key, KeyProvider, NamedKey};
 use cairn_engine::{
-    KeyBuf, LeftVersion, Lost, Problem, RepairOptions, RepairReport, Repaired, Report,
-    VerifyOptions, repair, verify_directory,
+    DoctorOptions, Finding, KeyBuf, LeftVersion, Lost, Problem, RepairOptions, RepairReport,
+    Repaired, Report, VerifyOptions, doctor, repair, verify_directory,
 };
 use cairn_env::Lane;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 
+use crate::convert::to_size;
 use crate::database::{BindingKey, named_key, process_env};
 use crate::task::{Ticket, job, spawn};
 
@@ -123,6 +124,47 @@ pub fn verify<'env>(
     })
 }
 
+/// Something that a doctor found.
+#[napi(object)]
+pub struct BindingFinding {
+    /// What it is called.
+    pub code: String,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// What is the case.
+    pub what: String,
+    /// The file, directory or collection.
+    #[napi(js_name = "where")]
+    pub place: String,
+    /// What mends it.
+    pub remedy: String,
+}
+
+/// Looks at a directory, which need not open.
+#[napi(js_name = "doctor")]
+pub fn doctor_directory<'env>(
+    env: &'env napi::Env,
+    path: String,
+    key: Option<BindingKey>,
+    wal_bytes_max: f64,
+    threads: u32,
+    ticket: Ticket<'_>,
+) -> napi::Result<Object<'env>> {
+    let (world, job) = (process_env(threads), job(&ticket));
+    let pool = Arc::clone(&world.threads);
+    let key = key.as_ref().map(named_key).transpose();
+    let work = move || {
+        let options = DoctorOptions {
+            encryption: key?.map(|key| Arc::new(key) as Arc<dyn KeyProvider>),
+            wal_bytes_max: to_size(wal_bytes_max) as u64,
+        };
+        doctor(&world, &PathBuf::from(path), &options, &job)
+    };
+    spawn(env, &pool, Lane::Job, work, |findings| {
+        all::<_, BindingFinding>(&findings)
+    })
+}
+
 /// How a repair goes about it.
 #[napi(object)]
 pub struct BindingRepairOptions {
@@ -185,7 +227,7 @@ pub fn repair_directory<'env>(
     })
 }
 
-fn all<'a, A, B: From<&'a A>>(many: &'a [A]) -> Vec<B> {
+pub(crate) fn all<'a, A, B: From<&'a A>>(many: &'a [A]) -> Vec<B> {
     many.iter().map(B::from).collect()
 }
 
@@ -222,6 +264,18 @@ impl From<&Repaired> for BindingRepaired {
             records: repaired.records as f64,
             lost: repaired.lost as f64,
             doubtful: repaired.doubtful as f64,
+        }
+    }
+}
+
+impl From<&Finding> for BindingFinding {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            code: finding.code.to_owned(),
+            severity: finding.severity.as_str().to_owned(),
+            what: finding.what.clone(),
+            place: finding.place.clone(),
+            remedy: finding.remedy.to_owned(),
         }
     }
 }

@@ -23,7 +23,7 @@ const WATCHED: [(Bug, &str); 12] = [
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 13] = [
+const ELSEWHERE: [Bug; 19] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
@@ -37,6 +37,12 @@ const ELSEWHERE: [Bug; 13] = [
     Bug::BackupBeforeFiles,
     Bug::PruneTakesShared,
     Bug::RestoreUnmarked,
+    Bug::VerifyStopsAtFirst,
+    Bug::VerifySkipsLastSection,
+    Bug::VerifyForgetsVersions,
+    Bug::RepairKeepsDamaged,
+    Bug::RepairKeepsDoubtful,
+    Bug::StatsCountDeadAsLive,
 ];
 
 #[test]

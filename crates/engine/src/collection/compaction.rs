@@ -139,8 +139,10 @@ impl Collection {
         let flushed_lsn = self.flushed_lsn.load(Ordering::Acquire);
         let mut tiers: BTreeMap<u32, Vec<Arc<Segment>>> = BTreeMap::new();
         for segment in view.segments.iter() {
-            let tier = (segment.live() / TIER_ROWS).max(1).ilog(4);
-            tiers.entry(tier).or_default().push(Arc::clone(segment));
+            tiers
+                .entry(tier_of(segment))
+                .or_default()
+                .push(Arc::clone(segment));
         }
         for tier in tiers.into_values() {
             let rows: usize = tier.iter().map(|segment| segment.live()).sum();
@@ -158,7 +160,7 @@ impl Collection {
         rewritten.into_iter().cloned().collect()
     }
 
-    fn lacks_graph(&self, segment: &Segment) -> bool {
+    pub(super) fn lacks_graph(&self, segment: &Segment) -> bool {
         let mut fields = self.schema.vectors.iter().enumerate();
         segment.live() >= GRAPH_ROWS_MIN
             && fields.any(|(i, field)| field.index.hnsw(0).is_some() && !segment.has_graph(i))
@@ -229,6 +231,11 @@ pub(super) fn waits_for_flush(view: &View, buried: usize) -> bool {
             .segments
             .iter()
             .any(|segment| has_many_dead(segment, segment.tombstones.count()))
+}
+
+/// The tier of a segment, from 0: segments of one tier are within a factor of four.
+pub(super) fn tier_of(segment: &Segment) -> u32 {
+    (segment.live() / TIER_ROWS).max(1).ilog(4)
 }
 
 pub(super) fn has_many_dead(segment: &Segment, dead: usize) -> bool {

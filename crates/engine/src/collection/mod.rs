@@ -46,7 +46,7 @@ pub(crate) use dirs::{
 pub(crate) use recovery::{Opening, create, listed_files, open, open_frozen};
 pub(crate) use refresh::open_following;
 pub(crate) use sequence::check_vector;
-pub use stats::{CollectionStats, SegmentStats};
+pub use stats::{BackgroundError, CollectionStats, Health, SegmentStats};
 
 /// Called once with what a write did.
 pub type Done = Box<dyn FnOnce(Result<WriteResult>) + Send>;
@@ -90,7 +90,7 @@ pub struct Collection {
     closed: AtomicBool,
     /// Set by `close()`: background work ends early.
     ending: Arc<AtomicBool>,
-    background_error: Mutex<Option<String>>,
+    background_error: Mutex<Option<BackgroundError>>,
 }
 
 /// What only the commit leader and publications touch.
@@ -398,8 +398,15 @@ impl Collection {
         self.env.threads.spawn(lane, Box::new(task));
     }
 
+    fn background_error_now(&self, error: &Error) -> BackgroundError {
+        BackgroundError {
+            what: error.to_string(),
+            unix_ms: self.env.clock.unix_ms(),
+        }
+    }
+
     fn note_background_error(&self, error: &Error) {
-        *self.background_error.lock() = Some(error.to_string());
+        *self.background_error.lock() = Some(self.background_error_now(error));
     }
 }
 

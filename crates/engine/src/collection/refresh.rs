@@ -60,7 +60,8 @@ impl Collection {
         self.check_open()?;
         if let Some(following) = &mut *self.following.lock() {
             let outcome = self.catch_up(following);
-            *self.background_error.lock() = outcome.as_ref().err().map(Error::to_string);
+            let error = outcome.as_ref().err();
+            *self.background_error.lock() = error.map(|error| self.background_error_now(error));
             outcome?;
         }
         Ok(self.version())

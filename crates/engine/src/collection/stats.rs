@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cairn_env::{Bug, planted};
 use cairn_storage::Wal;
 
 use crate::error::Result;
@@ -11,6 +12,7 @@ use crate::segment::Memory;
 use crate::ulid::Ulid;
 
 use super::Collection;
+use super::compaction::{has_many_dead, tier_of};
 
 /// What a collection holds and costs.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,10 @@ pub struct CollectionStats {
     pub frozen_memtables: u64,
     /// Bytes of log files.
     pub wal_bytes: u64,
+    /// Log files, the one that is written included.
+    pub wal_files: u64,
+    /// Version up to which the log is known durable.
+    pub wal_synced_version: u64,
     /// Syncs that made writes in the log durable, since the collection was opened.
     pub wal_syncs: u64,
     /// Oldest first.
@@ -46,9 +52,41 @@ pub struct CollectionStats {
     /// Memory: from key to row.
     pub key_index_bytes: u64,
     /// The last error of flush or compaction, if any.
-    pub last_background_error: Option<String>,
+    pub last_background_error: Option<BackgroundError>,
     /// Whether writes are refused until the database is reopened.
     pub poisoned: bool,
+}
+
+/// What failed in the background, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackgroundError {
+    /// The error.
+    pub what: String,
+    /// By the wall clock, in milliseconds since 1970 UTC.
+    pub unix_ms: u64,
+}
+
+/// What a segment lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing.
+    Good,
+    /// More than 30 % of its rows are dead: it is about to be rewritten.
+    ManyDead,
+    /// It is large enough for a graph and has none: it is searched exactly until then.
+    NoGraph,
+}
+
+impl Health {
+    /// Its public name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::ManyDead => "many-dead",
+            Self::NoGraph => "no-graph",
+        }
+    }
 }
 
 /// One segment.
@@ -66,6 +104,14 @@ pub struct SegmentStats {
     pub bytes_memory: u64,
     /// `hnsw` when a graph stands over the first vector field, else `flat`.
     pub index: &'static str,
+    /// Its tier, from 0: segments of one tier are within a factor of four, and merged together.
+    pub level: u32,
+    /// What it lacks.
+    pub health: Health,
+    /// Lowest version of its rows.
+    pub version_min: u64,
+    /// Highest version of its rows.
+    pub version_max: u64,
 }
 
 impl Collection {
@@ -76,10 +122,16 @@ impl Collection {
     pub fn stats(self: &Arc<Self>) -> Result<CollectionStats> {
         self.check_open()?;
         let deletion_bytes = self.deletion_bytes();
-        let (wal_bytes, wal_syncs, poisoned) = {
+        let (wal_bytes, wal_files, wal_synced_version, wal_syncs, poisoned) = {
             let core = self.core.lock();
             let count = |figure: fn(&Wal) -> u64| core.wal.as_ref().map_or(0, figure);
-            (count(Wal::bytes), count(Wal::syncs), core.is_poisoned())
+            (
+                count(Wal::bytes),
+                count(|wal| wal.files().len() as u64),
+                count(Wal::synced_lsn),
+                count(Wal::syncs),
+                core.is_poisoned(),
+            )
         };
         let view = self.view.load_full();
         let tables = || view.memtables.iter().map(|memtable| &memtable.table);
@@ -91,6 +143,8 @@ impl Collection {
             memtable_bytes_max: self.options.memtable_bytes_effective() as u64,
             frozen_memtables: view.frozen() as u64,
             wal_bytes,
+            wal_files,
+            wal_synced_version,
             wal_syncs,
             last_background_error: self.background_error.lock().clone(),
             poisoned,
@@ -103,7 +157,7 @@ impl Collection {
             let used = segment.memory();
             let deletions = deletion_bytes.get(&segment.id);
             let bytes_disk = segment.entry.file.bytes + deletions.copied().unwrap_or(0);
-            let live_bytes = bytes_disk * live / rows.max(1);
+            let live_bytes = live_share(bytes_disk, live, rows);
             stats.live_bytes += live_bytes;
             stats.dead_bytes += bytes_disk - live_bytes;
             stats.segments.push(SegmentStats {
@@ -113,6 +167,16 @@ impl Collection {
                 bytes_disk,
                 bytes_memory: used.total() as u64,
                 index: if segment.has_graph(0) { "hnsw" } else { "flat" },
+                level: tier_of(segment),
+                health: if has_many_dead(segment, segment.tombstones.count_at(view.lsn)) {
+                    Health::ManyDead
+                } else if self.lacks_graph(segment) {
+                    Health::NoGraph
+                } else {
+                    Health::Good
+                },
+                version_min: segment.entry.lsn_min,
+                version_max: segment.entry.lsn_max,
             });
             memory.vectors += used.vectors;
             memory.graphs += used.graphs;
@@ -132,4 +196,13 @@ impl Collection {
         let bytes = |entry: &SegmentEntry| Some((entry.id, entry.deletions?.file.bytes));
         manifest.segments.iter().filter_map(bytes).collect()
     }
+}
+
+/// Bytes of the live rows of a segment, by their share of its rows.
+fn live_share(bytes: u64, live: u64, rows: u64) -> u64 {
+    if planted(Bug::StatsCountDeadAsLive) {
+        return bytes;
+    }
+    let share = u128::from(bytes) * u128::from(live) / u128::from(rows.max(1));
+    u64::try_from(share).expect("at most all of them")
 }

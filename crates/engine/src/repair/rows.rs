@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
+use cairn_env::{Bug, planted};
 use cairn_storage::{Finding, Inspector, SectionId, SegmentReader};
 
 use crate::error::Result;
@@ -159,7 +160,7 @@ impl Saved {
             kept: BTreeSet::new(),
         };
         for row in 0..rows {
-            if !saved.is_whole(row, schema, &bad, payload) {
+            if !saved.is_whole(row, schema, &bad, payload) && !planted(Bug::RepairKeepsDamaged) {
                 saved.marks[row] = Mark::Damaged;
             }
         }
@@ -226,7 +227,7 @@ impl Saved {
 
     fn doubt(&mut self, row: usize, keep_doubtful: bool) {
         if self.marks[row] == Mark::Whole {
-            if keep_doubtful {
+            if keep_doubtful || planted(Bug::RepairKeepsDoubtful) {
                 self.kept.insert(row);
             } else {
                 self.marks[row] = Mark::Doubtful;

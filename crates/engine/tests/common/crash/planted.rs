@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 25] = [
+pub const FOUND_BY: [(Bug, &str, &str); 31] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -36,6 +36,12 @@ pub const FOUND_BY: [(Bug, &str, &str); 25] = [
     (Bug::BackupBeforeFiles, BACKUPS, BACKED_UP),
     (Bug::PruneTakesShared, BACKUPS, BACKED_UP),
     (Bug::RestoreUnmarked, BACKUPS, CUT_SHORT),
+    (Bug::VerifyStopsAtFirst, CHECKS, EVERY_PLACE),
+    (Bug::VerifySkipsLastSection, CHECKS, UNLISTED),
+    (Bug::VerifyForgetsVersions, CHECKS, FLIPS),
+    (Bug::RepairKeepsDamaged, REPAIRS, LEFT),
+    (Bug::RepairKeepsDoubtful, REPAIRS, NOTHING_BACK),
+    (Bug::StatsCountDeadAsLive, DOCTORS, COUNTED),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -47,6 +53,8 @@ pub const ENCRYPTION: &str = "encryption";
 pub const READERS: &str = "live_reader";
 pub const CHECKS: &str = "verify_directory";
 pub const CLOCKS: &str = "clock_jumps";
+pub const REPAIRS: &str = "repair";
+pub const DOCTORS: &str = "doctor";
 
 pub const VERSIONS: &str = "versions_crash";
 
@@ -61,6 +69,12 @@ const BITS: &str = "no_bit_anywhere_can_turn_around_unnoticed";
 const LOOK: &str = "a_look_in_the_middle_of_anything_sees_one_durable_version";
 const NONCES: &str = "equal_records_do_not_look_equal";
 const READABLE: &str = "nothing_that_was_written_is_readable_in_any_file_at_any_moment";
+const EVERY_PLACE: &str = "every_damaged_place_is_told";
+const FLIPS: &str = "a_flipped_bit_in_any_sector_is_found";
+const UNLISTED: &str = "without_a_manifest_every_section_is_checked_all_the_same";
+const LEFT: &str = "a_damaged_block_is_left_behind";
+const NOTHING_BACK: &str = "versions_are_told_and_bring_nothing_back";
+const COUNTED: &str = "figures_equal_what_is_counted_otherwise";
 const FILLINGS: &str = "filling_that_is_not_zero_is_found";
 const SYNCS: &str = "an_io_error_at_every_sync";
 const WINDOW: &str = "no_jump_backwards_forgets_a_key_before_its_window";

@@ -1,6 +1,6 @@
 // Checks of everything stored, and saving what is left of what does not open.
 import { availableParallelism } from 'node:os'
-import { optionsOf, wrong } from './check.js'
+import { flag, optionsOf } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { toCairnError } from './errors.js'
 import { watchJob } from './job.js'
@@ -172,10 +172,8 @@ export async function repair(path: string, options: RepairOptions): Promise<Repa
     const source = pathOf(path, 'path')
     const given = optionsOf<RepairOptions>(options, repairNames, 'repair options')
     const target = pathOf(given.target, 'target')
-    const keepDoubtful: unknown = given.keepDoubtful ?? false
-    if (typeof keepDoubtful !== 'boolean') {
-      throw wrong('keepDoubtful is true or false', 'boolean', keepDoubtful, 'keepDoubtful')
-    }
+    const keepDoubtful =
+      given.keepDoubtful !== undefined && flag(given.keepDoubtful, 'keepDoubtful')
     keys = keysOf(given.encryption)
     const binding = loadBinding()
     const threads = availableParallelism()

@@ -83,6 +83,7 @@ const reads: Calls = [
   ['stats of a database', ({ db }) => db.stats()],
   ['refresh', ({ db }) => db.refresh()],
   ['listVersions', ({ db }) => db.listVersions()],
+  ['verify', ({ db }) => db.verify()],
   ['at', async ({ db }) => (await db.at('made')).close()],
   ['get', ({ docs }) => docs.get('a')],
   ['get of many', ({ docs }) => docs.get(['a', 'b'])],

@@ -119,6 +119,7 @@ bags('searchBatch', batch)
 const compacts: readonly (readonly [string, Call])[] = [
   ['compact of a database', ({ db }, given) => db.compact(given)],
   ['compact of a collection', ({ cos }, given) => cos.compact(given)],
+  ['verify', ({ db }, given) => db.verify(given)],
 ]
 for (const [method, call] of compacts) {
   options(method, call, { onProgress: calls, signal: signals })
@@ -160,6 +161,8 @@ options('open', opening, {
   threads: whole(1, 1024),
   refreshMs: whole(0, 2 ** 31 - 1),
   onWarning: calls,
+  slowQueryMs: within(0, most),
+  onSlowQuery: calls,
   encryption: names,
 })
 bags('open', opening)

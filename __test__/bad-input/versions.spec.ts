@@ -8,7 +8,9 @@ import {
   listBackups,
   open,
   pruneBackups,
+  repair,
   restore,
+  verify,
   verifyBackup,
   type Database,
   type ErrorCode,
@@ -17,6 +19,7 @@ import { arg, aroundAll, beside, never, row, table, type Case } from '../helpers
 import {
   bags,
   calls,
+  flags,
   never_,
   noNumber,
   nothing,
@@ -152,9 +155,9 @@ table(
   'archive: a writable is not',
   noSinks.map(([title, value]): Case => [title, arg, ({ db }) => db.archive(never(value))]),
 )
-const verify: Call = (_, given) => verifyBackup(nowhere, given)
-options('verifyBackup', verify, { id: [...noNumber, ['0', 0], ['1.5', 1.5]], ...jobs })
-bags('verifyBackup', verify)
+const verifying: Call = (_, given) => verifyBackup(nowhere, given)
+options('verifyBackup', verifying, { id: [...noNumber, ['0', 0], ['1.5', 1.5]], ...jobs })
+bags('verifyBackup', verifying)
 const restoring: Call = (_, given) => restore(nowhere, `${nowhere}-target`, given)
 options('restore', restoring, {
   id: [...noNumber, ['0', 0], ['1.5', 1.5]],
@@ -175,11 +178,48 @@ options(
 )
 bags('scheduleBackup', schedule)
 
+const noPlainPaths = noPaths.filter(([title]) => title !== 'an s3 text')
+table(
+  'verify: a directory is not',
+  noPlainPaths.map(([title, value]): Case => [
+    title,
+    arg,
+    () => verify(never(value)),
+    { path: 'path' },
+  ]),
+)
+table(
+  'repair: a directory is not',
+  noPlainPaths.flatMap(([title, value]): Case[] => [
+    [title, arg, () => repair(never(value), { target: nowhere }), { path: 'path' }],
+    [
+      `${title}, to save to`,
+      arg,
+      () => repair(nowhere, { target: never(value) }),
+      { path: 'target' },
+    ],
+  ]),
+)
+const noKeys: Wrong = [...never_, ['a text', 'k'], ['a number', 5]]
+const checking: Call = (_, given) => verify(nowhere, given)
+options('verify of a directory', checking, { encryption: noKeys, ...jobs })
+bags('verify of a directory', checking)
+const repairing: Call = (_, given) => repair(nowhere, given)
+options(
+  'repair',
+  repairing,
+  { keepDoubtful: flags, encryption: noKeys, ...jobs },
+  { target: `${nowhere}-target` },
+)
+bags('repair', repairing)
+
 const missing: readonly (readonly [string, () => unknown])[] = [
   ['listBackups', () => listBackups(nowhere)],
   ['verifyBackup', () => verifyBackup(nowhere)],
   ['pruneBackups', () => pruneBackups(nowhere, { keep: 1 })],
   ['restore', () => restore(nowhere, `${nowhere}-target`)],
+  ['verify', () => verify(nowhere)],
+  ['repair', () => repair(nowhere, { target: `${nowhere}-target` })],
 ]
 table(
   'where there are no backups',

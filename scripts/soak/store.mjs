@@ -33,6 +33,7 @@ const shares = [
   ['version', 2],
   ['backup', 1],
   ['archive', 1],
+  ['check', 1],
   ['listen', 1],
   ['abort', 2],
   ['rotate', 1],
@@ -366,6 +367,12 @@ export class Store {
     const docs = await db.openCollection('docs')
     const found = await groupsOf(docs.scan({ vectors: true }))
     deepStrictEqual(differences(found, expected), [], 'a copy of a version')
+  }
+
+  /** Nothing is wrong with any byte. */
+  async check() {
+    const { ok: isFine, problems } = await this.db.verify()
+    ok(isFine, JSON.stringify(problems))
   }
 
   async listen() {

@@ -105,9 +105,6 @@ impl StorageError {
         move |source| {
             let path = path.to_path_buf();
             match source.kind() {
-                io::ErrorKind::InvalidInput if matches!(op, "open" | "lock") => {
-                    Self::corrupt(&path, 0, "not a regular file")
-                }
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     Self::NoSpace { op, path, source }
                 }

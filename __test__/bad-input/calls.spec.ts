@@ -84,6 +84,7 @@ const reads: Calls = [
   ['refresh', ({ db }) => db.refresh()],
   ['listVersions', ({ db }) => db.listVersions()],
   ['verify', ({ db }) => db.verify()],
+  ['doctor', ({ db }) => db.doctor()],
   ['at', async ({ db }) => (await db.at('made')).close()],
   ['get', ({ docs }) => docs.get('a')],
   ['get of many', ({ docs }) => docs.get(['a', 'b'])],

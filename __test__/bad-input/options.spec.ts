@@ -120,6 +120,7 @@ const compacts: readonly (readonly [string, Call])[] = [
   ['compact of a database', ({ db }, given) => db.compact(given)],
   ['compact of a collection', ({ cos }, given) => cos.compact(given)],
   ['verify', ({ db }, given) => db.verify(given)],
+  ['doctor', ({ db }, given) => db.doctor(given)],
 ]
 for (const [method, call] of compacts) {
   options(method, call, { onProgress: calls, signal: signals })

@@ -45,7 +45,7 @@ async function contents(db: Database): Promise<unknown[]> {
       key,
       version,
       fields,
-      Object.values(vectors ?? {}).map((v) => [...(v as Float32Array)]),
+      Object.values(vectors ?? {}).map((v) => [...v]),
     ])
   }
   return all

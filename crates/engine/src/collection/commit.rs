@@ -14,7 +14,7 @@ use cairn_env::{Bug, KillPoint, Lane, planted};
 use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, closed};
 use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES};
 use crate::idempotency::{self, Outcome};
 use crate::memtable::NewRow;
@@ -106,6 +106,13 @@ impl Collection {
     pub(super) fn enqueue(self: &Arc<Self>, submission: Submission, held: bool) -> bool {
         {
             let mut queue = self.queue.lock();
+            // Who closes says so first and looks at the queue then: it waits for what it finds, and
+            // nothing may come after what it made durable.
+            if self.is_closed() {
+                drop(queue);
+                submission.reply.send(Err(closed()));
+                return false;
+            }
             queue.waiting.push_back(submission);
             if queue.leading {
                 return false;

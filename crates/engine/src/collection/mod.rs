@@ -335,10 +335,14 @@ impl Collection {
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(closed());
         }
         Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// The disk as it is now, for [`Collection::reserve_bytes`] to be left on it.

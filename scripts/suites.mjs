@@ -73,6 +73,19 @@ export const suites = [
     counts: cargo,
   },
   {
+    name: 'interleavings',
+    about: 'the engine under a scheduler that puts the steps of its threads in thousands of orders',
+    command: cargoTest(
+      '--package',
+      'cairn-engine',
+      '--features',
+      'interleavings,failpoints,planted-bugs',
+      '--test',
+      'interleavings',
+    ),
+    counts: cargo,
+  },
+  {
     name: 'javascript',
     about: 'the package through its addon',
     command: node('node_modules/ava/entrypoints/cli.mjs', '--tap'),

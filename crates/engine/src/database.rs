@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
-use cairn_env::{EntryKind, Env};
+use cairn_env::sync::atomic::{AtomicU64, Ordering};
+use cairn_env::sync::{Mutex, MutexGuard};
+use cairn_env::{Bug, EntryKind, Env, planted};
 use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError};
 
 use crate::backup::{MARK, refuse_unfinished};
@@ -480,7 +479,9 @@ impl Database {
         for collection in std::mem::take(&mut state.open).into_values().flatten() {
             outcome = outcome.and(collection.close());
         }
-        state.role = None;
+        if !planted(Bug::LockOutlivesClose) {
+            state.role = None;
+        }
         let hold = state.hold.take();
         drop(state);
         // Files may go with it.
@@ -643,7 +644,7 @@ impl Database {
         }
     }
 
-    pub(crate) fn state(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+    pub(crate) fn state(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.state.lock();
         match state.role {
             Some(_) => Ok(state),
@@ -651,7 +652,7 @@ impl Database {
         }
     }
 
-    pub(crate) fn writable(&self) -> Result<parking_lot::MutexGuard<'_, State>> {
+    pub(crate) fn writable(&self) -> Result<MutexGuard<'_, State>> {
         let state = self.state()?;
         state.refuse_reader()?;
         if state.poisoned {

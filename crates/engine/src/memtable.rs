@@ -7,10 +7,10 @@
 
 use std::cmp::Ordering as KeyOrder;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use cairn_env::sync::RwLock;
+use cairn_env::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashTable;
-use parking_lot::RwLock;
 
 use cairn_distance::Metric;
 use cairn_index::{Query, Vectors, flat};

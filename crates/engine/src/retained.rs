@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_env::sync::Mutex;
 use cairn_env::{Bug, EntryKind, Env, planted};
-use parking_lot::Mutex;
 
 use crate::collection;
 use crate::error::Result;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use cairn_env::Clock;
+use cairn_env::{Bug, Clock, planted};
 use cairn_index::{Hit, Query, Scratch};
 
 use crate::batch::Payloads;
@@ -18,7 +18,7 @@ use crate::snapshot::{RECORD_BYTES, Snapshot, check_answer};
 use crate::stop::Stop;
 use crate::view::{Place, View};
 
-thread_local! {
+cairn_env::sync::thread_local! {
     /// What searches of this thread reuse, so that a warm search allocates only its answer.
     static SPACE: RefCell<Space> = RefCell::default();
 }
@@ -160,7 +160,8 @@ impl Snapshot {
     }
 
     fn search_into(&self, request: &SearchRequest<'_>, stop: &Stop, hits: &mut Hits) -> Result<()> {
-        SPACE.with_borrow_mut(|space| {
+        SPACE.with(|space| {
+            let space = &mut *space.borrow_mut();
             self.gather(request, stop, space, &mut hits.stages)?;
             self.collect(request, &space.candidates, hits)
         })
@@ -174,7 +175,13 @@ impl Snapshot {
         space: &mut Space,
         stages: &mut Vec<Stage>,
     ) -> Result<()> {
-        let view = self.view();
+        let newest;
+        let view = if planted(Bug::SearchReadsNewestView) {
+            newest = self.collection().newest_view();
+            &newest
+        } else {
+            self.view()
+        };
         let metric = self.schema().vectors[request.field].metric.metric();
         space.prepare(request.vector, metric.normalises());
         let Space {

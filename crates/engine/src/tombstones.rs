@@ -4,10 +4,9 @@
 //! says by which version, so that older snapshots go on seeing the row. Bits only ever go from
 //! clear to set.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
+use cairn_env::sync::RwLock;
+use cairn_env::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
 
 use crate::error::{Code, Error, Result};
 

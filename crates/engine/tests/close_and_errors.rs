@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
+#[cfg(feature = "planted-bugs")]
+#[path = "common/crash/planted.rs"]
+mod planted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -480,4 +483,10 @@ fn a_collection_dropped_beside_a_call_for_all_of_them_is_passed_over() {
         let named = database.stats().unwrap().collections;
         assert!(named.iter().any(|(name, _)| name == "stays"));
     });
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn planted_bugs_are_found() {
+    planted::expect_all_found(planted::CALLS);
 }

@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
+#[cfg(feature = "planted-bugs")]
+#[path = "common/crash/planted.rs"]
+mod planted;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -432,4 +435,10 @@ fn no_bit_of_a_file_of_outcomes_turns_unnoticed() {
     let database = setup.home.open(small());
     let error = database.open_collection("c").map(drop).unwrap_err();
     assert_eq!(error.code(), Code::Corrupt, "{error}");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn planted_bugs_are_found() {
+    planted::expect_all_found(planted::KEYS);
 }

@@ -15,6 +15,7 @@ mod os_disk;
 mod os_threads;
 mod planted;
 mod seal;
+pub mod sync;
 mod threads;
 
 use std::sync::Arc;

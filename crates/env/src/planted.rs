@@ -66,11 +66,53 @@ pub enum Bug {
     RepairKeepsDoubtful,
     /// Figures count the bytes of deleted rows as those of live ones.
     StatsCountDeadAsLive,
+    /// Writes are acknowledged, then synced.
+    AnswersBeforeSync,
+    /// Readers are shown a group before it is synced.
+    ShowsBeforeSync,
+    /// A batch that comes as the leader ends is left to nobody.
+    LosesWakeUp,
+    /// Closing does not wait for background work.
+    CloseDoesNotWait,
+    /// The file of a segment that was merged away goes although a snapshot pins it.
+    RemovesPinnedSegment,
+    /// Deletions made while a manifest is published do not reach its new segment.
+    ForgetsLateDeletion,
+    /// A log that failed takes more.
+    PoisonedLogAccepts,
+    /// The checksum of a manifest is not compared.
+    IgnoresManifestChecksum,
+    /// Versions begin anew after a restart.
+    VersionsRepeat,
+    /// Deletions reach memtables and no segment.
+    DeleteMissesSegment,
+    /// A log file that is used again has the identity it had.
+    RecycledLogKeepsId,
+    /// A search of a segment returns deleted rows.
+    SearchReturnsDeleted,
+    /// Idempotency keys are forgotten in half of their time.
+    ForgetsKeysEarly,
+    /// The version that a write asks for is not looked at.
+    IgnoresCondition,
+    /// A directory that somebody holds is taken.
+    LockIsShared,
+    /// A closed database keeps its directory.
+    LockOutlivesClose,
+    /// A search reads the newest view and not the pinned one.
+    SearchReadsNewestView,
+    /// A commit leaves out what memory alone holds.
+    CommitForgetsMemory,
+    /// A merge drops rows whose deletion no flush has made durable.
+    MergeTrustsUnflushed,
+    /// A write that comes while a collection closes is taken, after all was made durable.
+    AcceptsWhileClosing,
+    /// Rows that were deleted while their memtable was flushed live on in its segment.
+    FlushDropsDeletion,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 52] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -102,6 +144,27 @@ impl Bug {
         Self::RepairKeepsDamaged,
         Self::RepairKeepsDoubtful,
         Self::StatsCountDeadAsLive,
+        Self::AnswersBeforeSync,
+        Self::ShowsBeforeSync,
+        Self::LosesWakeUp,
+        Self::CloseDoesNotWait,
+        Self::RemovesPinnedSegment,
+        Self::ForgetsLateDeletion,
+        Self::PoisonedLogAccepts,
+        Self::IgnoresManifestChecksum,
+        Self::VersionsRepeat,
+        Self::DeleteMissesSegment,
+        Self::RecycledLogKeepsId,
+        Self::SearchReturnsDeleted,
+        Self::ForgetsKeysEarly,
+        Self::IgnoresCondition,
+        Self::LockIsShared,
+        Self::LockOutlivesClose,
+        Self::SearchReadsNewestView,
+        Self::CommitForgetsMemory,
+        Self::MergeTrustsUnflushed,
+        Self::AcceptsWhileClosing,
+        Self::FlushDropsDeletion,
     ];
 }
 
@@ -118,9 +181,10 @@ pub const fn planted(_bug: Bug) -> bool {
 #[must_use]
 pub fn planted(bug: Bug) -> bool {
     use std::sync::OnceLock;
-    static CHOSEN: OnceLock<Option<String>> = OnceLock::new();
-    CHOSEN
-        .get_or_init(|| std::env::var("CAIRN_BUG").ok())
-        .as_deref()
-        == Some(format!("{bug:?}").as_str())
+    static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| {
+        let name = std::env::var("CAIRN_BUG").ok()?;
+        Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == name)
+    });
+    *chosen == Some(bug)
 }

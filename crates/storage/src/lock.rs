@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_env::{Access, DirLock, Disk, Env};
+use cairn_env::{Access, Bug, DirLock, Disk, Env, planted};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, StorageError};
@@ -76,6 +76,8 @@ impl DirectoryLock {
                 .disk
                 .lock(&path)
                 .map_err(StorageError::io("lock", &path))?;
+            let shared = || -> Box<dyn DirLock> { Box::new(Shared) };
+            let attempt = attempt.or_else(|| planted(Bug::LockIsShared).then(shared));
             if let Some(lock) = attempt {
                 // The lock is what counts. A full or read-only disk must not keep anybody from
                 // reading, or from deleting to make room.
@@ -102,6 +104,11 @@ impl Drop for DirectoryLock {
         let _ = remove_if_there(&*self.disk, &self.dir.join(HOLDER));
     }
 }
+
+/// A planted bug: what somebody has who took a lock that was held.
+struct Shared;
+
+impl DirLock for Shared {}
 
 fn write_holder(disk: &dyn Disk, dir: &Path, holder: &Holder) -> Result<()> {
     let tmp = dir.join(HOLDER_TMP);

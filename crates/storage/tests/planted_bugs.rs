@@ -7,7 +7,7 @@ use std::path::Path;
 use cairn_env::{Bug, Disk, OsDisk};
 
 /// A planted bug, and a test file that must see it.
-const WATCHED: [(Bug, &str); 12] = [
+const WATCHED: [(Bug, &str); 15] = [
     (Bug::SkipWalSync, "wal_crash_images"),
     (Bug::SkipDirSync, "manifest_publish_atomic"),
     (Bug::RenameBeforeSync, "manifest_publish_atomic"),
@@ -20,10 +20,13 @@ const WATCHED: [(Bug, &str); 12] = [
     (Bug::ReaderShowsUnsynced, "wal_follower"),
     (Bug::ReusesNonce, "encrypted"),
     (Bug::WalInClear, "encrypted"),
+    (Bug::IgnoresManifestChecksum, "manifest_damage"),
+    (Bug::RecycledLogKeepsId, "wal_recycled_file"),
+    (Bug::LockIsShared, "lock_second_is_refused"),
 ];
 
 /// Those of rules that the engine keeps.
-const ELSEWHERE: [Bug; 19] = [
+const ELSEWHERE: [Bug; 37] = [
     Bug::CompactionDropsTombstone,
     Bug::RemoveWalEarly,
     Bug::SplitBatch,
@@ -43,6 +46,24 @@ const ELSEWHERE: [Bug; 19] = [
     Bug::RepairKeepsDamaged,
     Bug::RepairKeepsDoubtful,
     Bug::StatsCountDeadAsLive,
+    Bug::AnswersBeforeSync,
+    Bug::ShowsBeforeSync,
+    Bug::LosesWakeUp,
+    Bug::CloseDoesNotWait,
+    Bug::RemovesPinnedSegment,
+    Bug::ForgetsLateDeletion,
+    Bug::PoisonedLogAccepts,
+    Bug::VersionsRepeat,
+    Bug::DeleteMissesSegment,
+    Bug::SearchReturnsDeleted,
+    Bug::ForgetsKeysEarly,
+    Bug::IgnoresCondition,
+    Bug::LockOutlivesClose,
+    Bug::SearchReadsNewestView,
+    Bug::CommitForgetsMemory,
+    Bug::MergeTrustsUnflushed,
+    Bug::AcceptsWhileClosing,
+    Bug::FlushDropsDeletion,
 ];
 
 #[test]

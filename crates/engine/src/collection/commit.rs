@@ -108,7 +108,7 @@ impl Collection {
             let mut queue = self.queue.lock();
             // Who closes says so first and looks at the queue then: it waits for what it finds, and
             // nothing may come after what it made durable.
-            if self.is_closed() {
+            if self.is_closed() && !planted(Bug::AcceptsWhileClosing) {
                 drop(queue);
                 submission.reply.send(Err(closed()));
                 return false;
@@ -144,6 +144,10 @@ impl Collection {
             if batches.is_empty() {
                 let mut queue = self.queue.lock();
                 if queue.waiting.is_empty() {
+                    if planted(Bug::LosesWakeUp) {
+                        drop(queue);
+                        queue = self.queue.lock();
+                    }
                     queue.leading = false;
                     self.queue_changed.notify_all();
                     return;
@@ -188,6 +192,10 @@ impl Collection {
         }
         for (reply, result) in answers {
             reply.send(result);
+        }
+        if planted(Bug::AnswersBeforeSync) {
+            let core = self.core.lock();
+            let _ = core.writable().and_then(|wal| Ok(wal.sync()?));
         }
         // After the answers nothing is left to fail: an injected error has no taker.
         let _ = self.env.faults.hit(KillPoint::K8Acknowledged);
@@ -259,6 +267,9 @@ impl Collection {
             return;
         };
         let mut lsn = last.lsn;
+        if planted(Bug::ShowsBeforeSync) {
+            self.publish_writes(core, lsn);
+        }
         if let Err(error) = self.log(core, &pending, &mut lsn) {
             core.poisoned = true;
             self.note_background_error(&error);
@@ -365,7 +376,8 @@ impl Collection {
         if logged.is_empty() {
             return Ok(());
         }
-        let sync = logged.iter().any(|p| p.durability == Durability::Sync);
+        let sync = logged.iter().any(|p| p.durability == Durability::Sync)
+            && !planted(Bug::AnswersBeforeSync);
         let wal = core.writable()?;
         if planted(Bug::SplitBatch) {
             return self.log_split(wal, &logged, sync, lsn);

@@ -177,7 +177,11 @@ impl Collection {
         pace: Option<Pace>,
         job: &Job,
     ) -> Result<()> {
-        let lsn = self.flushed_lsn.load(Ordering::Acquire);
+        let lsn = if planted(Bug::MergeTrustsUnflushed) {
+            self.view.load().lsn
+        } else {
+            self.flushed_lsn.load(Ordering::Acquire)
+        };
         let mut origins = Vec::new();
         for (source, segment) in (0..).zip(inputs) {
             let rows = u32::try_from(segment.rows()).expect("rows are counted in 32 bits");

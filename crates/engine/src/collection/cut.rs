@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use cairn_env::sync::{Mutex, MutexGuard};
 
 use crate::error::{Code, Error, Result};
 use crate::manifest::Manifest;

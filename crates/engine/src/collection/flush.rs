@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cairn_env::{Env, Lane};
+use cairn_env::{Bug, Env, Lane, planted};
 
 use crate::error::Result;
 use crate::keys::Key;
@@ -63,7 +63,8 @@ impl Collection {
         let (covered, unlogged) = {
             let view = self.view.load();
             let mut memtables = view.memtables.iter();
-            (view.lsn, memtables.any(|m| m.table.is_unlogged()))
+            let unlogged = memtables.any(|m| m.table.is_unlogged());
+            (view.lsn, unlogged && !planted(Bug::CommitForgetsMemory))
         };
         if unlogged {
             self.flush_now()
@@ -125,6 +126,9 @@ impl Collection {
             let origins = built.origins;
             let from = Arc::clone(&table);
             let transfer: Transfer = Box::new(move |segment| {
+                if planted(Bug::FlushDropsDeletion) {
+                    return;
+                }
                 let moved = |(new, origin): (u32, &Origin)| {
                     from.deleted_by(origin.row).map(|deleted| (new, deleted))
                 };

@@ -19,12 +19,11 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool as StopFlag;
 
-use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex, RwLock};
-
-use cairn_env::{Env, Lane};
+use cairn_env::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use cairn_env::sync::{ArcSwap, Condvar, Mutex, RwLock};
+use cairn_env::{Bug, Env, Lane, planted};
 use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
@@ -84,12 +83,12 @@ pub struct Collection {
     flushing: Mutex<()>,
     compacting: Mutex<()>,
     /// Set while a compaction that a larger one makes pointless should end.
-    compaction_cancel: Arc<AtomicBool>,
+    compaction_cancel: Arc<StopFlag>,
     backlog: Mutex<Backlog>,
     backlog_changed: Condvar,
     closed: AtomicBool,
     /// Set by `close()`: background work ends early.
-    ending: Arc<AtomicBool>,
+    ending: Arc<StopFlag>,
     background_error: Mutex<Option<BackgroundError>>,
 }
 
@@ -110,7 +109,8 @@ struct Core {
 impl Core {
     /// Whether nothing more is written until reopened: the log may have failed as well.
     fn is_poisoned(&self) -> bool {
-        self.poisoned || self.wal.as_ref().is_some_and(Wal::is_poisoned)
+        let poisoned = self.poisoned || self.wal.as_ref().is_some_and(Wal::is_poisoned);
+        poisoned && !planted(Bug::PoisonedLogAccepts)
     }
 
     /// The log, unless nothing more is written.
@@ -291,13 +291,14 @@ impl Collection {
         };
         self.ending.store(true, Ordering::Release);
         let mut backlog = self.backlog.lock();
-        while backlog.tasks > 0 {
+        while backlog.tasks > 0 && !planted(Bug::CloseDoesNotWait) {
             self.backlog_changed.wait(&mut backlog);
         }
         drop(backlog);
         // Work that a caller runs on a thread of its own ends early too, or has ended.
-        let _no_compaction = self.compacting.lock();
-        let _no_flush = self.flushing.lock();
+        let wait = !planted(Bug::CloseDoesNotWait);
+        let _no_compaction = wait.then(|| self.compacting.lock());
+        let _no_flush = wait.then(|| self.flushing.lock());
         self.core.lock().wal = None;
         self.unflushed.set(0);
         durable
@@ -324,6 +325,11 @@ impl Collection {
         self.core.lock().poisoned = true;
         // What it says is lost was to be removed.
         let _ = self.shut();
+    }
+
+    /// The view of now, for a planted bug: readers have that of their snapshot.
+    pub(crate) fn newest_view(&self) -> Arc<View> {
+        self.view.load_full()
     }
 
     pub(crate) fn env(&self) -> &Env {

@@ -90,7 +90,9 @@ impl Collection {
         }
         {
             let core = self.core.lock();
-            if let Some((segment, transfer)) = &added {
+            if let Some((segment, transfer)) = &added
+                && !planted(Bug::ForgetsLateDeletion)
+            {
                 transfer(segment);
             }
             self.swap_segments(&segments, edit.flushed.as_ref().map(|(table, _)| table));
@@ -229,6 +231,10 @@ impl Collection {
         let is_kept = |id: Ulid| segments.iter().any(|s| s.id == id);
         for segment in view.segments.iter().filter(|s| !is_kept(s.id)) {
             segment.doom(&self.retained);
+            if planted(Bug::RemovesPinnedSegment) {
+                let path = segment::segment_path(&self.dirs.segments, segment.id);
+                let _ = self.env.disk.remove_file(&path);
+            }
         }
     }
 

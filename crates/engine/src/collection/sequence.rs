@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use hashbrown::HashMap;
 
 use cairn_distance::Metric;
+use cairn_env::{Bug, planted};
 
 use crate::batch::{VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
 use crate::error::{Code, Error, Result};
@@ -176,7 +177,9 @@ pub(crate) fn sequence(
 ) -> Result<Sequenced> {
     let find = |key| view.find(key, LATEST);
     let places: Vec<Option<Place>> = batch.keys.iter().map(find).collect();
-    if let Some(version) = options.if_version {
+    if let Some(version) = options.if_version
+        && !planted(Bug::IgnoresCondition)
+    {
         for (row, place) in places.iter().enumerate() {
             let found = place.map_or(0, |place| view.version(place));
             if found != version {

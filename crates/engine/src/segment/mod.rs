@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cairn_distance::Metric;
-use cairn_env::{Env, KillPoint};
+use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_index::{Graph, Hit, Query, Scratch, Vectors, flat};
 use cairn_storage::SegmentReader;
 
@@ -197,7 +197,8 @@ impl Segment {
             vectors,
             graph,
         } = &self.fields[field];
-        let accept = |row: u32| self.tombstones.sees(row, lsn);
+        let accept =
+            |row: u32| self.tombstones.sees(row, lsn) || planted(Bug::SearchReturnsDeleted);
         let due = || stop.is_due();
         let live = self.rows() - self.tombstones.count_at(lsn);
         if let (Some(graph), Some(ef)) = (graph, effort::ef_search(wanted, k, live)) {

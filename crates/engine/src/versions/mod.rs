@@ -8,9 +8,10 @@ mod record;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cairn_env::sync::MutexGuard;
+use cairn_env::sync::atomic::{AtomicU64, Ordering};
 use cairn_env::{Env, KillPoint};
 use cairn_storage::StorageError;
 
@@ -401,7 +402,7 @@ impl Database {
     }
 
     /// What is recorded: as the writer knows it, or as a reader finds it now.
-    fn look_at_versions(&self) -> Result<parking_lot::MutexGuard<'_, Versions>> {
+    fn look_at_versions(&self) -> Result<MutexGuard<'_, Versions>> {
         let mut versions = self.recorded_versions.lock();
         if self.state()?.is_reader() {
             *versions = Versions::read(self, &Retained::new(&self.env, &self.dir))?;

@@ -7,10 +7,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn_env::sync::{Mutex, RwLock};
 use cairn_env::{
     Access, Entropy, Env, NONCE_BYTES, NoSeal, Nonce, Salt, Seal, Sealing, TAG_BYTES, Tag,
 };
-use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
 use super::cipher::Aes;

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use cairn_env::sync::Mutex;
+use cairn_env::sync::atomic::{AtomicU64, Ordering};
 use cairn_env::{Access, Bug, DiskFile, Env, KillPoint, Seal, TAG_BYTES, planted};
-use parking_lot::Mutex;
 
 use super::FRAME_BODY_BYTES_MAX;
 use super::check::LogFile;
@@ -601,7 +601,10 @@ impl Wal {
         let prev_lsn = self.last_lsn();
         // Mixed with the lsn, which no two generations share, so that not even a source of
         // randomness that repeats itself after a restart makes two generations look alike.
-        let log_id = self.env.entropy.next_u64() ^ prev_lsn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut log_id = self.env.entropy.next_u64() ^ prev_lsn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if planted(Bug::RecycledLogKeepsId) {
+            log_id = 1;
+        }
         FileHeader {
             recycled,
             log_id: log_id.max(1),
@@ -651,7 +654,7 @@ impl Wal {
 
 impl Active {
     fn check(&self) -> Result<()> {
-        if self.poisoned {
+        if self.poisoned && !planted(Bug::PoisonedLogAccepts) {
             Err(StorageError::Poisoned)
         } else {
             Ok(())

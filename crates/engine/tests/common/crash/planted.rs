@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 31] = [
+pub const FOUND_BY: [(Bug, &str, &str); 52] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -42,6 +42,27 @@ pub const FOUND_BY: [(Bug, &str, &str); 31] = [
     (Bug::RepairKeepsDamaged, REPAIRS, LEFT),
     (Bug::RepairKeepsDoubtful, REPAIRS, NOTHING_BACK),
     (Bug::StatsCountDeadAsLive, DOCTORS, COUNTED),
+    (Bug::AnswersBeforeSync, ORDERS, SYNCED),
+    (Bug::ShowsBeforeSync, ORDERS, FAILED),
+    (Bug::LosesWakeUp, ORDERS, LED),
+    (Bug::CloseDoesNotWait, ORDERS, CLOSED),
+    (Bug::RemovesPinnedSegment, ORDERS, PINNED),
+    (Bug::ForgetsLateDeletion, ORDERS, PINNED),
+    (Bug::PoisonedLogAccepts, ORDERS, FAILED),
+    (Bug::IgnoresManifestChecksum, DAMAGE, BITS),
+    (Bug::VersionsRepeat, IMAGES, POWER),
+    (Bug::DeleteMissesSegment, IMAGES, POWER),
+    (Bug::RecycledLogKeepsId, IMAGES, POWER),
+    (Bug::SearchReturnsDeleted, IMAGES, POWER),
+    (Bug::ForgetsKeysEarly, KEYS, REMEMBERED),
+    (Bug::IgnoresCondition, IMAGES, POWER),
+    (Bug::LockIsShared, CALLS, SECOND),
+    (Bug::LockOutlivesClose, CALLS, KEPT),
+    (Bug::SearchReadsNewestView, ORDERS, PINNED),
+    (Bug::CommitForgetsMemory, IMAGES, POWER),
+    (Bug::MergeTrustsUnflushed, IMAGES, POWER),
+    (Bug::AcceptsWhileClosing, ORDERS, BESIDE),
+    (Bug::FlushDropsDeletion, IMAGES, POWER),
 ];
 
 pub const IMAGES: &str = "crash_images";
@@ -49,7 +70,9 @@ pub const DAMAGE: &str = "damage_files";
 pub const FAULTS: &str = "fault_every_call";
 pub const REPEATED: &str = "crash_idempotency";
 pub const ENCRYPTION: &str = "encryption";
-
+pub const ORDERS: &str = "interleavings";
+pub const KEYS: &str = "idempotency";
+pub const CALLS: &str = "close_and_errors";
 pub const READERS: &str = "live_reader";
 pub const CHECKS: &str = "verify_directory";
 pub const CLOCKS: &str = "clock_jumps";
@@ -76,6 +99,15 @@ const LEFT: &str = "a_damaged_block_is_left_behind";
 const NOTHING_BACK: &str = "versions_are_told_and_bring_nothing_back";
 const COUNTED: &str = "figures_equal_what_is_counted_otherwise";
 const FILLINGS: &str = "filling_that_is_not_zero_is_found";
+const SYNCED: &str = "a_write_is_answered_after_its_sync_and_seen_by_whoever_knows_of_it";
+const FAILED: &str = "a_group_whose_sync_failed_is_never_seen_and_nothing_is_taken_after_it";
+const PINNED: &str = "what_a_snapshot_pins_stays_and_what_is_deleted_meanwhile_stays_deleted";
+const CLOSED: &str = "close_waits_for_everything_and_nothing_happens_after_it";
+const LED: &str = "a_batch_is_left_to_somebody_whenever_it_comes";
+const BESIDE: &str = "what_is_acknowledged_while_a_collection_closes_is_kept";
+const REMEMBERED: &str = "a_key_is_remembered_for_the_window_and_no_longer";
+const SECOND: &str = "a_second_writer_is_told_who_has_the_directory";
+const KEPT: &str = "a_writer_waits_for_the_lock_as_long_as_it_was_told";
 const SYNCS: &str = "an_io_error_at_every_sync";
 const WINDOW: &str = "no_jump_backwards_forgets_a_key_before_its_window";
 const ONCE: &str = "a_keyed_write_happens_once_wherever_power_is_lost";

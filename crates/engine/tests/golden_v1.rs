@@ -99,6 +99,7 @@ fn planned(schema: &Schema, keys: &[u64], kind: WriteKind, round: u8) -> Planned
         rows: keys.iter().map(|&key| row(schema, key, round)).collect(),
         durability: Durability::Sync,
         if_version: None,
+        idempotency_key: None,
     }
 }
 

@@ -85,6 +85,7 @@ pub struct Planned {
     pub rows: Vec<Row>,
     pub durability: Durability,
     pub if_version: Option<u64>,
+    pub idempotency_key: Option<String>,
 }
 
 impl Planned {
@@ -129,6 +130,7 @@ impl Planned {
             rows,
             durability,
             if_version,
+            idempotency_key: None,
         }
     }
 
@@ -151,6 +153,7 @@ impl Planned {
             rows,
             durability,
             if_version: None,
+            idempotency_key: None,
         }
     }
 
@@ -166,6 +169,7 @@ impl Planned {
             rows: keys.iter().map(row).collect(),
             durability,
             if_version: None,
+            idempotency_key: None,
         }
     }
 
@@ -209,6 +213,7 @@ impl Planned {
     pub fn options(&self) -> WriteOptions {
         WriteOptions {
             if_version: self.if_version,
+            idempotency_key: self.idempotency_key.clone(),
             durability: Some(self.durability),
             ..WriteOptions::default()
         }

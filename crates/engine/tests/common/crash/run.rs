@@ -481,7 +481,7 @@ impl Run {
     }
 
     /// Closes the database in good order and opens it again.
-    fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.machine.lanes.drain();
         let closed = self.database.close();
         self.closed = true;

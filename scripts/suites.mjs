@@ -159,6 +159,26 @@ export const suites = [
     needs: [program('cargo-fuzz', 'cargo install cargo-fuzz --locked --version 0.13.2')],
   },
   {
+    name: 'sanitizers',
+    about: 'tests of the crates and of the addon inside Node with every access to memory watched',
+    command: node('scripts/sanitizers.mjs'),
+    counts: tap,
+    optional: true,
+    needs: [
+      host('linux', 'x64'),
+      {
+        name: 'the library of AddressSanitizer of gcc',
+        how: debian('gcc'),
+        there: () => hasGccLibrary('libasan.so'),
+      },
+      {
+        name: 'a Rust with AddressSanitizer',
+        how: 'use the compiler that rustup installs',
+        there: () => hasSanitizer('asan'),
+      },
+    ],
+  },
+  {
     name: 'verify',
     about: 'formatting, lints, room edges, licences and package checks',
     command: node('scripts/bootstrap.mjs', 'verify'),
@@ -185,8 +205,23 @@ function testsIn(folder) {
 }
 
 function hasRustTarget(triple) {
-  const { stdout } = spawnSync('rustc', ['--print', 'target-libdir', '--target', triple], {
-    encoding: 'utf8',
-  })
-  return Boolean(stdout) && existsSync(stdout.trim())
+  const folder = rustLibraries('--target', triple)
+  return folder !== '' && existsSync(folder)
+}
+
+function hasSanitizer(name) {
+  const folder = rustLibraries()
+  if (folder === '' || !existsSync(folder)) return false
+  return readdirSync(folder).some((file) => file.endsWith(`_rt.${name}.a`))
+}
+
+function rustLibraries(...args) {
+  const { stdout } = spawnSync('rustc', ['--print', 'target-libdir', ...args], { encoding: 'utf8' })
+  return stdout?.trim() ?? ''
+}
+
+function hasGccLibrary(name) {
+  const { stdout } = spawnSync('gcc', [`-print-file-name=${name}`], { encoding: 'utf8' })
+  // Without the library, gcc says its name back.
+  return (stdout ?? '').startsWith('/')
 }

@@ -282,9 +282,12 @@ impl Shared {
 
 /// A panic costs the task, not the worker. The panic hook has reported it by then.
 fn run_guarded(task: Task) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(task)) {
-        // The payload's own destructor may panic, and nobody is left to catch that.
-        std::mem::forget(payload);
+    let Err(payload) = catch_unwind(AssertUnwindSafe(task)) else {
+        return;
+    };
+    // The payload's own destructor may panic, and then its payload's: that one is left alone.
+    if let Err(of_payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(of_payload);
     }
 }
 

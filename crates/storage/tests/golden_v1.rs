@@ -72,8 +72,9 @@ fn vectors() -> Vec<u8> {
     Owned::new(77, 70_000).body
 }
 
-/// Writes one file of every kind, the log into `/wal`, the others into `/`.
-fn write_all() -> Env {
+/// Writes one file of every kind, the log into `/wal`, the others into `/`. The file of the lock is
+/// there as long as the lock is.
+fn write_all() -> (Env, DirectoryLock) {
     let env = golden_env();
     make_wal_dir(&env);
     let opened = open_wal(&env, options(), 0).unwrap();
@@ -91,7 +92,6 @@ fn write_all() -> Env {
         since_unix_ms: 1_735_689_600_000,
     };
     let lock = DirectoryLock::acquire(&env, root, Duration::ZERO, holder).unwrap();
-    std::mem::forget(lock);
 
     let path = root.join("a.seg");
     let mut writer = SegmentWriter::create(&env, &path, *b"identity-of-16-b", 42).unwrap();
@@ -102,7 +102,7 @@ fn write_all() -> Env {
     writer.write(&vectors()).unwrap();
     writer.end().unwrap();
     writer.finish().unwrap();
-    env
+    (env, lock)
 }
 
 /// Path on the golden disk, and file below `golden/v1`.
@@ -141,7 +141,7 @@ fn committed() -> Env {
 
 #[test]
 fn this_version_writes_the_committed_bytes() {
-    let (env, os) = (write_all(), os_env());
+    let ((env, _lock), os) = (write_all(), os_env());
     for (path, name) in FILES {
         let bytes = read_file(&env, Path::new(path));
         let golden = golden_dir().join(name);

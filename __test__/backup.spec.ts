@@ -41,12 +41,7 @@ async function contents(db: Database): Promise<unknown[]> {
   const docs = await db.openCollection('docs')
   const all: unknown[] = []
   for await (const { key, version, fields, vectors } of docs.scan({ vectors: true })) {
-    all.push([
-      key,
-      version,
-      fields,
-      Object.values(vectors ?? {}).map((v) => [...v]),
-    ])
+    all.push([key, version, fields, Object.values(vectors ?? {}).map((v) => [...v])])
   }
   return all
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn_env::{EntryKind, Env};
-use cairn_storage::{DataKeys, StorageError};
+use cairn_storage::{DataKeys, KEYS_DIR, StorageError};
 
 pub use cairn_storage::{KEY_BYTES, Key, KeyProvider, NamedKey};
 
+use crate::collection;
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 
@@ -51,7 +52,8 @@ pub(crate) fn unlock_to_write(
     Ok(keys)
 }
 
-/// Encrypts a new database, where `options` have a key.
+/// Encrypts a new database, where `options` have a key; else clears away what a crash left of one
+/// that was to be encrypted, which would be missed from then on.
 pub(crate) fn begin(
     env: &mut Env,
     dir: &Path,
@@ -62,6 +64,9 @@ pub(crate) fn begin(
         let made = DataKeys::create(env, dir, provider)?;
         env.sealing = Some(Arc::clone(&made) as _);
         *keys = Some(made);
+    } else if keys.is_none() {
+        collection::remove_tree(env, &dir.join(KEYS_DIR))?;
+        collection::sync_dir(&*env.disk, dir)?;
     }
     Ok(())
 }

@@ -308,6 +308,27 @@ fn a_key_for_a_database_in_clear_is_refused() {
 }
 
 #[test]
+fn keys_that_were_never_finished_make_no_later_open_fail() {
+    // What a crash leaves of a database that was to be encrypted.
+    let home = Home::memory();
+    let keys = home.path().join("keys");
+    home.env.disk.create_dir(home.path()).unwrap();
+    home.env.disk.create_dir(&keys).unwrap();
+    home.env.disk.create(&keys.join("half.tmp")).unwrap();
+    for _ in 0..2 {
+        home.open(common::small()).close().unwrap();
+        assert_eq!(key_id(&home.env, home.path()).unwrap(), None);
+    }
+    let home = Home::memory();
+    home.env.disk.create_dir(home.path()).unwrap();
+    home.env.disk.create_dir(&home.path().join("keys")).unwrap();
+    for _ in 0..2 {
+        let opened = Database::open(home.env.clone(), home.path(), with(named("x", 1)));
+        opened.unwrap().close().unwrap();
+    }
+}
+
+#[test]
 fn a_reader_with_the_key_sees_what_the_writer_flushed_also_after_a_rotation() {
     let home = Home::memory();
     let (database, collection) = filled(&home, with(named("first", 1)));

@@ -15,7 +15,9 @@ mod rest;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cairn_engine::{Code, Database, Error, Job, Options, ProblemKind, Report, verify_directory};
+use cairn_engine::{
+    Code, Database, Error, Job, Options, ProblemKind, Report, VersionId, verify_directory,
+};
 use cairn_env::{Access, Disk, Env, OsDisk};
 use cairn_storage::Crc32c;
 use cairn_testkit::{SimDisk, TempDir};
@@ -320,6 +322,13 @@ fn expect_refused(disk: &SimDisk, change: &Change, about: &str) {
     let read = opened.and_then(|database| {
         for name in ["numbers", "words"] {
             rest::read(&database.open_collection(name)?)?;
+        }
+        // The files of the recorded version, too.
+        for version in database.versions()? {
+            let past = database.at(&VersionId::Lsn(version.version))?;
+            for collection in past.collections()? {
+                rest::read(&past.open_collection(&collection.name)?)?;
+            }
         }
         Ok(())
     });

@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import * as zlib from 'node:zlib'
@@ -313,7 +313,7 @@ for (const compress of ['none', 'gzip', 'zstd'] as const) {
     t.true(result.files > 0 && result.bytes > 0)
     await restore(path, join(home, 'one'))
     t.deepEqual(await contents(await restored(t, join(home, 'one'))), await contents(db))
-    await archived(db, path, { compress, at: 'v' })
+    await archived(db, path, { compress, version: 'v' })
     await restore(createReadStream(path), join(home, 'two'))
     t.deepEqual(await contents(await restored(t, join(home, 'two'))), was)
     await restore([await readFile(path)], join(home, 'three'))
@@ -370,7 +370,7 @@ test('an archive says what went wrong, and a damaged one makes no database', asy
   await fails(t, () => db.archive(failing()), 'ERR_IO')
   await fails(t, () => db.archive({} as never), 'ERR_INVALID_ARGUMENT', { path: 'writable' })
   await fails(t, () => db.archive(failing(), { compress: 'rar' as never }), 'ERR_INVALID_ARGUMENT')
-  await fails(t, () => db.archive(failing(), { at: 'none' }), 'ERR_NOT_FOUND')
+  await fails(t, () => db.archive(failing(), { version: 'none' }), 'ERR_NOT_FOUND')
   const stop = new AbortController()
   const never = new Writable({ write: () => stop.abort() })
   await fails(t, () => db.archive(never, { signal: stop.signal }), 'ERR_ABORTED')
@@ -392,6 +392,17 @@ test('an archive says what went wrong, and a damaged one makes no database', asy
   await fails(t, () => restore(5 as never, into), 'ERR_INVALID_ARGUMENT', { path: 'source' })
   await fails(t, () => restore([], into, { id: 1 }), 'ERR_INVALID_ARGUMENT')
   await t.throwsAsync(stat(into), { code: 'ENOENT' })
+})
+
+test('a stream that fails before it is read fails the restore and nothing else', async (t) => {
+  const into = join(temporaryDirectory(t), 'r')
+  const stream = new Readable({ read: () => {} })
+  const restored = restore(stream, into)
+  // While the target is being taken.
+  stream.destroy(new Error('gone'))
+  await fails(t, () => restored, 'ERR_IO', { reason: 'gone' })
+  await t.throwsAsync(stat(into), { code: 'ENOENT' })
+  t.is(stream.listenerCount('error'), 0)
 })
 
 test('a schedule makes backups, keeps as many as it was told, and stops', async (t) => {

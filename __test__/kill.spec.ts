@@ -22,7 +22,8 @@ for (let round = 1; round <= 5; round += 1) {
       for (let life = 0; life < 2; life += 1) {
         const child = start('writer', directory, String(round), String(batchRows), '4')
         const end = ended(child)
-        setTimeout(() => child.kill('SIGKILL'), 2 * wait)
+        // From the moment it writes, however long it took to start.
+        child.stdout?.once('data', () => setTimeout(() => child.kill('SIGKILL'), wait))
         const { stdout, stderr, signal } = await end
         t.is(signal, 'SIGKILL', stderr)
         const [ready, ...lines] = stdout.split('\n').slice(0, -1)

@@ -190,7 +190,7 @@ test('every call that changes something is in the table above', async (t) => {
   const db = await openFor(t)
   const docs = await db.collection('docs', schema)
   const ofDatabase =
-    'close at listCollections listVersions off on openCollection refresh stats follow constructor'
+    'close at doctor listCollections listVersions off on openCollection refresh stats verify follow constructor'
   const ofCollection = 'name count explain get has scan search searchBatch searchSync'
   const reading = new Set(`${ofDatabase} ${ofCollection}`.split(' '))
   for (const object of [db, docs]) {

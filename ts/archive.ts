@@ -8,7 +8,13 @@ import { callback, oneOf, optionsOf, wrong } from './check.js'
 import type { KeySource } from './encryption.js'
 import { CairnError, isCairnError } from './errors.js'
 import type { JobOptions } from './job.js'
-import type { Binding, BindingDatabase, BindingRestored, BindingWorker } from './native/binding.js'
+import type {
+  Binding,
+  BindingDatabase,
+  BindingRestored,
+  BindingUnarchive,
+  BindingWorker,
+} from './native/binding.js'
 import { unwrap } from './native/from-native.js'
 import { aborted, checkSignal, closedMeanwhile, listen, throwIfAborted } from './signal.js'
 import { toNativeVersion, type VersionId } from './versions.js'
@@ -19,7 +25,7 @@ export type ArchiveSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 /** Wishes of an archive. */
 export interface ArchiveOptions extends JobOptions {
   /** A recorded version instead of the state of this moment. */
-  readonly at?: VersionId | undefined
+  readonly version?: VersionId | undefined
   /** Default `'none'`. `'zstd'` needs a Node whose `node:zlib` has it, from 22.15. */
   readonly compress?: 'none' | 'gzip' | 'zstd' | undefined
 }
@@ -34,7 +40,7 @@ export interface ArchiveResult {
 
 type Compression = NonNullable<ArchiveOptions['compress']>
 
-const names = new Set(['at', 'compress', 'onProgress', 'signal'])
+const names = new Set(['version', 'compress', 'onProgress', 'signal'])
 const compressions: readonly Compression[] = ['none', 'gzip', 'zstd']
 
 /** Bytes that are read from the engine at a time. */
@@ -61,12 +67,12 @@ export async function archiveInto(
   const compress =
     given.compress === undefined ? 'none' : oneOf(given.compress, compressions, 'compress')
   const packer = packerOf(compress)
-  const at = given.at === undefined ? null : toNativeVersion(given.at)
+  const of = given.version === undefined ? null : toNativeVersion(given.version)
   const onProgress = callback(given.onProgress, 'onProgress')
   const signal = checkSignal(given.signal)
   throwIfAborted(signal)
   const out = writableOf(writable)
-  const archive = unwrap(await native.archive(at))
+  const archive = unwrap(await native.archive(of))
   try {
     const { version, files, bytes } = archive.info() as BindingRestored
     const parts = async function* (): AsyncGenerator<Uint8Array> {
@@ -91,15 +97,24 @@ export async function archiveInto(
 
 /** Makes a database in `target` of an archive. */
 export async function readArchive(
-  { BindingUnarchive }: Binding,
+  { BindingUnarchive: Unarchive }: Binding,
   source: string | ArchiveSource,
   target: string,
   worker: BindingWorker,
   { onProgress, signal, keys }: JobOptions & { readonly keys: KeySource | undefined },
 ): Promise<BindingRestored> {
   throwIfAborted(signal)
-  const bytes = typeof source === 'string' ? createReadStream(source) : iterableOf(source)
-  const reader = unwrap(await BindingUnarchive.open(target, worker))
+  const given = typeof source === 'string' ? undefined : iterableOf(source)
+  // A stream may fail before anybody reads it, and has nobody else who listens.
+  const stream = given instanceof Readable ? given.on('error', ignore) : undefined
+  let reader: BindingUnarchive
+  try {
+    reader = unwrap(await Unarchive.open(target, worker))
+  } catch (error) {
+    stream?.off('error', ignore)
+    throw error
+  }
+  const bytes = given ?? createReadStream(source as string)
   let done = 0
   const write = async (part: Uint8Array): Promise<void> => {
     unwrap(await reader.write(part))
@@ -120,10 +135,15 @@ export async function readArchive(
   } catch (error) {
     throw reason(error, signal, undefined, onProgress !== undefined)
   } finally {
+    stream?.off('error', ignore)
+    // A file that was not read to its end stays open otherwise.
+    if (given === undefined && bytes instanceof Readable) bytes.destroy()
     // Whatever was not finished leaves nothing behind.
     await reader.close()
   }
 }
+
+function ignore(): void {}
 
 /** Runs `work` under a signal that fires with the first of `signals`. */
 async function under(

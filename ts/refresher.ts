@@ -36,9 +36,16 @@ export class Refresher {
     return this.#lastError
   }
 
-  /** Looks every so many milliseconds; 0 for never. */
+  /** Looks every so many milliseconds; 0 for never. A database that nobody holds any more is not kept. */
   start(refreshMs: number): void {
-    if (refreshMs > 0) this.#timer = setInterval(() => void this.#look(), refreshMs).unref()
+    if (refreshMs === 0) return
+    const held = new WeakRef(this)
+    const timer = setInterval(() => {
+      const there = held.deref()
+      if (there === undefined) clearInterval(timer)
+      else void there.#look()
+    }, refreshMs)
+    this.#timer = timer.unref()
   }
 
   stop(): void {

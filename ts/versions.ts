@@ -43,7 +43,10 @@ export function fromNativeVersion({ version, name, created, error }: BindingVers
 /** How often the engine is asked whether it is time for a version; it has the rule. */
 const askMs = 15_000
 
-/** Sees to it that versions are recorded while there are writes. Keeps no process alive. */
+/**
+ * Sees to it that versions are recorded while there are writes. Keeps no process alive, and no database that
+ * nobody holds any more.
+ */
 export class VersionClock {
   readonly #timer: NodeJS.Timeout
 
@@ -52,7 +55,11 @@ export class VersionClock {
     lifetime: Lifetime,
     every: number = askMs,
   ) {
-    const record = async (): Promise<boolean> => unwrap(await native.recordWhenDue())
+    const held = new WeakRef(native)
+    const record = async (): Promise<void> => {
+      const there = held.deref()
+      if (there !== undefined) unwrap(await there.recordWhenDue())
+    }
     this.#timer = setInterval(() => {
       // What fails shows in `stats()`, and is tried again.
       if (lifetime.open) lifetime.track(record()).catch(() => {})

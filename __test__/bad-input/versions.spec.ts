@@ -135,11 +135,11 @@ const archive: Call = ({ db }, given) => db.archive(sink(), given)
 options('archive', archive, { compress: words, ...jobs })
 bags('archive', archive)
 table(
-  'archive: at is not',
+  'archive: version is not',
   noVersions.map(([title, value]): Case => [
     title,
     arg,
-    ({ db }) => db.archive(sink(), { at: never(value) }),
+    ({ db }) => db.archive(sink(), { version: never(value) }),
   ]),
 )
 const noSinks: Wrong = [

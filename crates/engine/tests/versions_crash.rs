@@ -101,6 +101,13 @@ fn read(database: &Database) -> State {
     listed.into_iter().map(read_one).collect()
 }
 
+impl Drop for World {
+    /// Closing waits for tasks, which would wait for this thread.
+    fn drop(&mut self) {
+        self.machine.lanes.drain();
+    }
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let disk = SimDisk::new();

@@ -472,12 +472,13 @@ impl Database {
         if state.role.is_none() {
             return Ok(());
         }
-        if !state.is_reader() {
-            self.retained.close();
-        }
         let mut outcome = Ok(());
         for collection in std::mem::take(&mut state.open).into_values().flatten() {
             outcome = outcome.and(collection.close());
+        }
+        // The last merges have ended; who reads on removes nothing from here.
+        if !state.is_reader() {
+            self.retained.close();
         }
         if !planted(Bug::LockOutlivesClose) {
             state.role = None;

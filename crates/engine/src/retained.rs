@@ -153,12 +153,16 @@ impl Retained {
     }
 
     /// The current state needs `file` no more. Whether it may be removed now; if not, it goes
-    /// with the last hold on it.
+    /// with the last hold on it, or at the next open.
     pub fn abandon(&self, file: FileId) -> bool {
         if planted(Bug::GarbageIgnoresVersions) {
             return true;
         }
         let mut state = self.state.lock();
+        if state.closed {
+            // The holds of recorded versions went with the database, the versions did not.
+            return false;
+        }
         let held = state.is_held(&file);
         if held {
             state.abandoned.insert(file);
@@ -176,6 +180,7 @@ impl Retained {
         {
             let mut state = self.state.lock();
             if state.blind {
+                state.dropped.insert(id);
                 return Ok(());
             }
             if state.has_any_of(id) && !planted(Bug::GarbageIgnoresVersions) {
@@ -252,8 +257,10 @@ impl Hold {
 
     /// One hold for two.
     pub fn join(&mut self, mut other: Self) {
-        let both: Vec<_> = other.files.intersection(&self.files).cloned().collect();
-        debug_assert!(both.is_empty(), "collections have no file in common");
+        debug_assert!(
+            other.files.is_disjoint(&self.files),
+            "collections have no file in common"
+        );
         self.files.append(&mut other.files);
     }
 }

@@ -351,6 +351,114 @@ fn a_damaged_version_is_listed_with_its_error_and_keeps_every_file() {
 }
 
 #[test]
+fn who_reads_longer_than_the_database_is_open_takes_no_file_of_a_version() {
+    let home = Home::memory();
+    let database = home.open(small());
+    let docs = create(&database, "docs");
+    put(&docs, &rows(0, 100));
+    database.snapshot(Some("a")).unwrap();
+    put(&docs, &rows(100, 200));
+    database.snapshot(Some("b")).unwrap();
+    let reading = docs.snapshot().unwrap();
+    docs.compact(&Job::default()).unwrap();
+    database.close().unwrap();
+    drop((docs, database));
+    drop(reading);
+    home.idle();
+
+    let database = home.open(small());
+    assert_eq!(count(&database.at(&name("a")).unwrap(), "docs"), 100);
+    assert_eq!(count(&database.at(&name("b")).unwrap(), "docs"), 200);
+}
+
+#[test]
+fn backups_and_archives_of_an_idle_database_are_no_reason_for_a_version() {
+    let home = Home::on(sim_env(&SimDisk::new()));
+    let options = Options {
+        retain_versions: 5,
+        ..small()
+    };
+    let database = home.open(options);
+    let docs = create(&database, "docs");
+    for n in 0..5 {
+        put(&docs, &rows(n, n + 1));
+        database.commit().unwrap();
+    }
+    let numbers = || -> Vec<u64> {
+        let versions = database.versions().unwrap();
+        versions.iter().map(|one| one.version).collect()
+    };
+    let before = numbers();
+    assert_eq!(before.len(), 5);
+    let (target, options) = (home.path().with_extension("b"), BackupOptions::default());
+    for _ in 0..6 {
+        home.env.clock.sleep(Duration::from_secs(3_600));
+        let made = database.backup(&home.env, &target, &options, &Job::default());
+        assert_eq!(made.unwrap().version, before[4]);
+        assert_eq!(
+            database.archive(None).unwrap().info().version,
+            before[4],
+            "it is the same state"
+        );
+        assert!(!database.record_when_due().unwrap(), "nothing was written");
+    }
+    assert_eq!(numbers(), before);
+}
+
+#[test]
+fn the_number_of_a_backup_is_no_later_write_s_after_a_restart() {
+    let home = Home::memory();
+    let database = home.open(small());
+    put(&create(&database, "docs"), &rows(0, 3));
+    database.snapshot(Some("a")).unwrap();
+    let (target, options) = (home.path().with_extension("b"), BackupOptions::default());
+    let made = database.backup(&home.env, &target, &options, &Job::default());
+    database.close().unwrap();
+    let database = home.open(small());
+    let docs = database.open_collection("docs").unwrap();
+    assert!(put(&docs, &rows(3, 4)).version > made.unwrap().version);
+}
+
+#[test]
+fn why_a_version_that_was_due_was_not_made_is_in_the_statistics() {
+    let home = Home::memory();
+    let options = Options {
+        retain_versions: 5,
+        ..small()
+    };
+    let database = home.open(options);
+    put(&create(&database, "docs"), &rows(0, 3));
+    let dir = home.path().join("versions");
+    home.env.disk.create(&dir).unwrap();
+    database.record_when_due().unwrap_err();
+    let error = database.stats().unwrap().last_version_error.unwrap();
+    assert!(error.contains("not a directory"), "{error}");
+    home.env.disk.remove_file(&dir).unwrap();
+    database.snapshot(None).unwrap();
+    assert_eq!(database.stats().unwrap().last_version_error, None);
+}
+
+#[test]
+fn a_collection_dropped_beside_a_damaged_version_goes_with_it() {
+    let home = Home::memory();
+    let database = home.open(small());
+    put(&create(&database, "docs"), &rows(0, 100));
+    let version = database.snapshot(Some("a")).unwrap().version;
+    database.close().unwrap();
+    let path = home.path().join(format!("versions/{version:020}.ver"));
+    let file = home.env.disk.open(&path, cairn_env::Access::Write).unwrap();
+    file.write_at(60, &[0xFF; 4]).unwrap();
+
+    let database = home.open(small());
+    database.drop_collection("docs").unwrap();
+    assert_eq!(data_files(&home).len(), 1, "nobody knows who needs it");
+    database.drop_version(&VersionId::Lsn(version)).unwrap();
+    assert_eq!(data_files(&home), [""; 0]);
+    let collections = home.env.disk.list(&home.path().join("collections"));
+    assert_eq!(collections.unwrap(), []);
+}
+
+#[test]
 fn a_version_has_what_was_acknowledged_in_memory_alone() {
     let home = Home::memory();
     let database = home.open(small());

@@ -236,11 +236,8 @@ impl Database {
 
     /// After a commit: what it covers is a version.
     pub(crate) fn record_after_commit(&self) {
-        let recorded = self.record_automatic(Duration::ZERO);
-        if let Err(error) = recorded {
-            // What was committed is, whatever becomes of its version.
-            self.note_version_error(&error);
-        }
+        // What was committed is, whatever becomes of its version; statistics have the error.
+        let _ = self.record_automatic(Duration::ZERO);
     }
 
     fn record_automatic(&self, every: Duration) -> Result<bool> {
@@ -255,7 +252,9 @@ impl Database {
             return Ok(false);
         }
         versions.automatic_at = Some(now);
-        self.record(&mut versions, None).map(|_| true)
+        let recorded = self.record(&mut versions, None);
+        recorded.inspect_err(|error| self.note_version_error(error))?;
+        Ok(true)
     }
 
     fn note_version_error(&self, error: &Error) {
@@ -275,12 +274,13 @@ impl Database {
     /// has no other.
     pub(crate) fn pin_now(&self) -> Result<Pinned> {
         let versions = self.recorded_versions.lock();
-        self.freeze_all(&versions)
+        self.freeze_all(&versions, |last| last)
     }
 
-    /// Cuts all collections at one moment. Whoever drops a collection waits for the lock that
+    /// Cuts all collections at one moment; `number` makes the version's of that of the last write
+    /// or version. Whoever drops a collection waits for the lock that
     /// `versions` is behind, so none goes meanwhile.
-    fn freeze_all(&self, versions: &Versions) -> Result<Pinned> {
+    fn freeze_all(&self, versions: &Versions, number: impl FnOnce(u64) -> u64) -> Result<Pinned> {
         let (entries, number, cuts) = {
             let state = self.writable()?;
             let entries = state.catalog.collections.clone();
@@ -293,14 +293,7 @@ impl Database {
                 .into_iter()
                 .map(|(_, collection)| collection)
                 .collect();
-            let number = || {
-                let last = self.versions.load(Ordering::Relaxed);
-                if versions.recorded.contains_key(&last) {
-                    // Collections may have come, gone or changed their names without a write.
-                    return self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-                }
-                last
-            };
+            let number = || number(self.versions.load(Ordering::Relaxed));
             let (number, cuts) = cut_all(&all, number)?;
             let mut entries = entries;
             entries.sort_by_key(|entry| entry.id);
@@ -333,7 +326,15 @@ impl Database {
     }
 
     fn record(&self, versions: &mut Versions, name: Option<&str>) -> Result<VersionInfo> {
-        let Pinned { mut record, hold } = self.freeze_all(versions)?;
+        let recorded = &versions.recorded;
+        let free = |last| {
+            if recorded.contains_key(&last) {
+                // Collections may have come, gone or changed their names without a write.
+                return self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+            }
+            last
+        };
+        let Pinned { mut record, hold } = self.freeze_all(versions, free)?;
         record.name = name.map(str::to_owned);
         // Once closed, the directory may be another writer's.
         let open = self.writable()?;

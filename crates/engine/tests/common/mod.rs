@@ -225,9 +225,14 @@ impl Home {
         }
     }
 
+    /// Waits until no thread works for it.
+    pub fn idle(&self) {
+        within(120, "background work ends", || self.threads.is_idle());
+    }
+
     /// Waits until all background work has ended, none of it with an error.
     pub fn at_rest(&self, collection: &Arc<Collection>) {
-        within(120, "background work ends", || self.threads.is_idle());
+        self.idle();
         let stats = collection.stats().expect("statistics");
         assert_eq!(stats.last_background_error, None);
         assert_eq!(stats.frozen_memtables, 0);

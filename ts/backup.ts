@@ -1,7 +1,7 @@
 // Backups: directories of them, and databases made of them.
 import { stat } from 'node:fs/promises'
 import { hostname, availableParallelism } from 'node:os'
-import { callback, optionsOf, wholeNumber, wrong } from './check.js'
+import { callback, flag, optionsOf, wholeNumber, wrong } from './check.js'
 import { readArchive, type ArchiveSource } from './archive.js'
 import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
 import { CairnError, toCairnError } from './errors.js'
@@ -19,6 +19,12 @@ export interface BackupOptions extends JobOptions {
   readonly name?: string | undefined
   /** A recorded version instead of the state of this moment. */
   readonly version?: VersionId | undefined
+  /**
+   * Compares every checksum of the files that earlier backups there have, and copies those that are damaged
+   * again, which heals the earlier ones too. Reads all that the backup consists of. `false` by default: then
+   * lengths and ends are looked at.
+   */
+  readonly verify?: boolean | undefined
 }
 
 /** One backup of a directory. */
@@ -72,7 +78,7 @@ export interface RestoreResult {
 }
 
 const idMax = Number.MAX_SAFE_INTEGER
-const backupNames = new Set(['name', 'version', 'onProgress', 'signal'])
+const backupNames = new Set(['name', 'version', 'verify', 'onProgress', 'signal'])
 const verifyNames = new Set(['id', 'onProgress', 'signal'])
 const restoreNames = new Set(['id', 'version', 'encryption', 'onProgress', 'signal'])
 const pruneNames = new Set(['keep'])
@@ -86,13 +92,18 @@ export async function backupInto(
   ending: AbortSignal,
 ): Promise<BackupInfo> {
   const path = directoryPath(target, 'target')
-  const { name, version, ...job } = optionsOf<BackupOptions>(options, backupNames, 'backup options')
+  const { name, version, verify, ...job } = optionsOf<BackupOptions>(
+    options,
+    backupNames,
+    'backup options',
+  )
   if (name !== undefined && typeof name !== 'string') {
     throw new CairnError('ERR_INVALID_NAME', 'the name of a backup is a string')
   }
   const of = version === undefined ? null : toNativeVersion(version)
+  const checked = verify === undefined ? false : flag(verify, 'verify')
   const made = await watchJob(binding, job, ending, (ticket) =>
-    native.backup(path, name ?? null, of, ticket),
+    native.backup(path, name ?? null, of, checked, ticket),
   )
   return fromNativeBackup(made)
 }

@@ -279,6 +279,7 @@ export interface BindingDatabase {
     target: string,
     name: string | null,
     version: bigint | string | number | null,
+    verify: boolean,
     ticket: BindingTicket | null,
   ): Promise<Answer<BindingBackup>>
   archive(version: bigint | string | number | null): Promise<Answer<BindingArchive>>

@@ -220,6 +220,7 @@ fn a_recorded_version_is_backed_up_and_restored_by_its_name() {
     let options = BackupOptions {
         name: Some("nightly".into()),
         version: Some(VersionId::Name("v1".into())),
+        verify: false,
     };
     let job = Job::default();
     let made = database.backup(&home.env, target, &options, &job).unwrap();

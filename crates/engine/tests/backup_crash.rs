@@ -171,6 +171,7 @@ impl World {
         let options = BackupOptions {
             name: None,
             version,
+            verify: false,
         };
         let (env, job) = (self.machine.env.clone(), Job::default());
         let made = self.database.backup(&env, TARGET.as_ref(), &options, &job);

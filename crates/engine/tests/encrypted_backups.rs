@@ -162,6 +162,7 @@ fn nothing_can_be_read_in_versions_backups_and_archives() {
         let version = BackupOptions {
             name: None,
             version: Some(VersionId::Name(MARKS[4].to_owned())),
+            verify: false,
         };
         let job = Job::default();
         database

@@ -190,6 +190,7 @@ fn record_and_back_up(database: &Database, env: &Env, dir: &Path) {
         let options = BackupOptions {
             name: None,
             version,
+            verify: false,
         };
         let made = database.backup(env, &backups(dir), &options, &Job::default());
         say(&format!("backed 0 {}", made.expect("a healthy disk").id));

@@ -106,12 +106,14 @@ impl BindingDatabase {
         target: String,
         name: Option<String>,
         version: Option<Version>,
+        verify: bool,
         ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let job = job(&ticket);
         let options = BackupOptions {
             name,
             version: version.map(version_id),
+            verify,
         };
         // A database in memory is backed up to the disk as well.
         let disk = process_env(1);

@@ -22,15 +22,22 @@ use crate::segment;
 use crate::versions::{Pinned, VersionId, VersionRecord, VersionedCollection};
 
 use super::RestoreInfo;
-use super::files::{Files, Place, tmp_of};
+use super::files::{Files, Place, bytes_of, tmp_of};
 use super::files_of;
 use super::restore::{Target, lay_out};
 use super::tar::{BLOCK_BYTES, Header, Kind};
 
 /// Where the small files are laid out in memory.
 const ROOT: &str = "/";
-/// Bytes of catalog and manifests that an archive may have: each segment takes some kilobytes.
-const SMALL_BYTES_MAX: u64 = 1024 * 1024 * 1024; // 1 GiB
+/// Bytes of keys, catalog and manifests that an archive may have together: they are read into
+/// memory. A segment takes less than a kilobyte of a manifest.
+const SMALL_BYTES_MAX: u64 = 256 * 1024 * 1024; // 256 MiB
+/// Bytes of a catalog: a collection takes some kilobytes at most.
+const CATALOG_BYTES_MAX: u64 = 64 * 1024 * 1024; // 64 MiB
+/// Bytes of a set of keys: each rotation adds about a hundred.
+const KEYS_BYTES_MAX: u64 = 1024 * 1024; // 1 MiB
+/// Bytes of every `CURRENT`.
+const CURRENT_BYTES: u64 = 32;
 
 /// An archive that is being written.
 pub struct Archive {
@@ -71,7 +78,8 @@ impl Database {
     /// Begins an archive of the state of this moment, or of a recorded version.
     ///
     /// # Errors
-    /// As [`Database::snapshot`] and [`Database::at`].
+    /// As [`Database::snapshot`] and [`Database::at`]; `ERR_LIMIT_EXCEEDED` when the catalog and the
+    /// manifests are longer than any archive may have them.
     pub fn archive(&self, version: Option<&VersionId>) -> Result<Archive> {
         let Pinned { record, hold } = match version {
             Some(version) => self.pin(version)?,
@@ -87,6 +95,7 @@ impl Database {
         }
         let mut entries = Vec::new();
         gather(&memory, Path::new(ROOT), &mut entries)?;
+        check_small(&entries)?;
         let files = files_of(&record);
         for (file, expected) in &files {
             let header = Header {
@@ -107,12 +116,50 @@ impl Database {
             info: RestoreInfo {
                 version: record.version,
                 files: files.len() as u64,
-                bytes: files.values().map(|file| file.bytes).sum(),
+                bytes: bytes_of(&files),
             },
             ended: false,
             _hold: hold,
         })
     }
+}
+
+/// Bytes that the entry of this name may have, if it is one of those that are read into memory.
+fn small_bytes_max(path: &str) -> Option<u64> {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        ["CURRENT"] | ["keys", "CURRENT"] => Some(CURRENT_BYTES),
+        ["keys", "set", name] if is_name(name, ".key") => Some(KEYS_BYTES_MAX),
+        ["catalog", name] if is_name(name, ".cat") => Some(CATALOG_BYTES_MAX),
+        ["collections", id, "CURRENT"] if is_id(id) => Some(CURRENT_BYTES),
+        ["collections", id, manifest::DIR, name] if is_id(id) && is_name(name, ".man") => {
+            Some(SMALL_BYTES_MAX)
+        }
+        _ => None,
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn is_name(name: &str, end: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    name.ends_with(end) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// Refuses to write what nobody would read.
+fn check_small(entries: &[Entry]) -> Result<()> {
+    let headers = entries.iter().map(|entry| &entry.header);
+    let is_long = |header: &Header| {
+        small_bytes_max(&header.path).is_some_and(|bytes_max| header.bytes > bytes_max)
+    };
+    let all: u64 = headers.clone().map(|header| header.bytes).sum();
+    if all <= SMALL_BYTES_MAX && !headers.clone().any(is_long) {
+        return Ok(());
+    }
+    let message = "the catalog and the manifests are too long for an archive: make a backup";
+    Err(Error::new(Code::LimitExceeded, message).number("bytes", all))
 }
 
 fn gather(env: &Env, dir: &Path, entries: &mut Vec<Entry>) -> Result<()> {
@@ -260,7 +307,7 @@ enum Reading {
 
 enum Sink {
     Nowhere,
-    Memory(PathBuf, Vec<u8>),
+    Memory(Arc<dyn DiskFile>, PathBuf),
     File(Arc<dyn DiskFile>, PathBuf),
 }
 
@@ -343,7 +390,7 @@ impl Unarchive {
                 Ok(RestoreInfo {
                     version: version.version,
                     files: files.len() as u64,
-                    bytes: files.values().map(|file| file.bytes).sum(),
+                    bytes: bytes_of(&files),
                 })
             }
             Err(error) => Err(target.settle(Err(error)).expect_err("it was one")),
@@ -407,8 +454,7 @@ impl Unarchive {
         let wanted = usize::try_from(*length - *written).map_or(taken, |rest| rest.min(taken));
         match sink {
             Sink::Nowhere => {}
-            Sink::Memory(_, all) => all.extend_from_slice(&bytes[..wanted]),
-            Sink::File(file, path) => {
+            Sink::Memory(file, path) | Sink::File(file, path) => {
                 let put = file.write_at(*written, &bytes[..wanted]);
                 put.map_err(StorageError::io("write", path))?;
             }
@@ -433,16 +479,14 @@ impl Unarchive {
         if header.kind == Kind::Facts {
             return Ok(Sink::Nowhere);
         }
-        let path = Path::new(&header.path);
-        let parts: Vec<&str> = header.path.split('/').collect();
-        let is_id = |id: &str| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        let is_name = |name: &str, end: &str| {
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
-            name.ends_with(end) && !name.starts_with('.') && name.bytes().all(plain)
-        };
         if header.kind == Kind::Dir {
             return Ok(Sink::Nowhere);
         }
+        let path = Path::new(&header.path);
+        if let Some(bytes_max) = small_bytes_max(&header.path) {
+            return self.small(path, header.bytes, bytes_max);
+        }
+        let parts: Vec<&str> = header.path.split('/').collect();
         match parts[..] {
             ["collections", id, "seg", name] if is_id(id) && is_name(name, ".seg") => {
                 self.file(path)
@@ -450,23 +494,21 @@ impl Unarchive {
             ["collections", id, "del", name] if is_id(id) && is_name(name, ".del") => {
                 self.file(path)
             }
-            ["CURRENT"] | ["keys", "CURRENT"] => self.small(path, header.bytes),
-            ["keys", "set", name] if is_name(name, ".key") => self.small(path, header.bytes),
-            ["catalog", name] if is_name(name, ".cat") => self.small(path, header.bytes),
-            ["collections", id, "CURRENT"] if is_id(id) => self.small(path, header.bytes),
-            ["collections", id, manifest::DIR, name] if is_id(id) && is_name(name, ".man") => {
-                self.small(path, header.bytes)
-            }
             _ => strange(&header.path),
         }
     }
 
-    fn small(&mut self, path: &Path, bytes: u64) -> Result<Sink> {
+    fn small(&mut self, path: &Path, bytes: u64, bytes_max: u64) -> Result<Sink> {
         self.small_bytes = self.small_bytes.saturating_add(bytes);
-        if self.small_bytes > SMALL_BYTES_MAX {
-            return Err(self.corrupt("a catalog or manifests longer than any"));
+        if bytes > bytes_max || self.small_bytes > SMALL_BYTES_MAX {
+            return Err(self.corrupt("keys, a catalog or manifests longer than any"));
         }
-        Ok(Sink::Memory(Path::new(ROOT).join(path), Vec::new()))
+        let path = Path::new(ROOT).join(path);
+        let dir = path.parent().expect("a file stands in a directory");
+        collection::make_dirs(&self.memory, dir)?;
+        let created = self.memory.disk.create(&path);
+        let file = created.map_err(|_| self.corrupt("an entry stands twice"))?;
+        Ok(Sink::Memory(file, path))
     }
 
     /// Not under its name before it is whole: what is there under its name is never looked at twice.
@@ -481,15 +523,7 @@ impl Unarchive {
 
     fn close(&mut self, sink: &mut Sink) -> Result<()> {
         match sink {
-            Sink::Nowhere => {}
-            Sink::Memory(path, bytes) => {
-                let dir = path.parent().expect("a file stands in a directory");
-                collection::make_dirs(&self.memory, dir)?;
-                let created = self.memory.disk.create(path);
-                let file = created.map_err(|_| self.corrupt("an entry stands twice"))?;
-                file.write_at(0, bytes)
-                    .map_err(StorageError::io("write", path))?;
-            }
+            Sink::Nowhere | Sink::Memory(..) => {}
             Sink::File(file, path) => {
                 file.sync_data().map_err(StorageError::io("sync", path))?;
                 let renamed = self.env.disk.rename(&tmp_of(path), path);

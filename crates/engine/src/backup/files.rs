@@ -28,6 +28,14 @@ pub(super) struct Place<'a> {
     pub dir: &'a Path,
 }
 
+/// Bytes of all of them together.
+pub(super) fn bytes_of(files: &Files) -> u64 {
+    // What a record says of lengths may be anything.
+    files
+        .values()
+        .fold(0, |sum, file| sum.saturating_add(file.bytes))
+}
+
 /// Counts bytes for whoever watches.
 pub(super) struct Progress<'a> {
     pub job: &'a Job,
@@ -37,7 +45,7 @@ pub(super) struct Progress<'a> {
 
 impl Progress<'_> {
     fn add(&mut self, bytes: u64) {
-        self.done += bytes;
+        self.done = self.done.saturating_add(bytes);
         if let Some(report) = &self.job.progress {
             report(self.done, self.total);
         }

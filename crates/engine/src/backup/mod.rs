@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use cairn_env::{Bug, Env, planted};
+use cairn_env::{Bug, EntryKind, Env, planted};
 use cairn_storage::{DirectoryLock, Holder, StorageError, WrappedKeys};
 
 use crate::collection;
@@ -36,8 +36,9 @@ use crate::stop::Job;
 use crate::versions::{Pinned, VersionId, VersionRecord, validate_version_name};
 
 pub use archive::{Archive, Unarchive};
-use files::{Files, Place, Progress};
-use record::{BackupRecord, DIR, EXTENSION};
+use files::{Files, Place, Progress, bytes_of};
+use record::{BackupRecord, DIR, EXTENSION, damaged};
+use restore::is_lock;
 pub(crate) use restore::{MARK, refuse_unfinished};
 pub use restore::{RestoreInfo, restore};
 
@@ -48,6 +49,10 @@ pub struct BackupOptions {
     pub name: Option<String>,
     /// A recorded version instead of the state of this moment.
     pub version: Option<VersionId>,
+    /// Compares every checksum of the files that are there from earlier backups, and copies those
+    /// that are damaged again: earlier backups have them as well. Else their lengths and ends are
+    /// looked at, which does not show what rots in between.
+    pub verify: bool,
 }
 
 /// One backup.
@@ -93,7 +98,7 @@ impl BackupInfo {
             version: record.version,
             created_unix_ms: record.created_unix_ms,
             files: files.len() as u64,
-            bytes_total: files.values().map(|file| file.bytes).sum(),
+            bytes_total: bytes_of(&files),
             files_copied: record.files_copied,
             bytes_copied: record.bytes_copied,
             error: None,
@@ -141,7 +146,8 @@ impl Database {
     /// Writes go on meanwhile. The job hears bytes.
     ///
     /// # Errors
-    /// `ERR_INVALID_ARGUMENT` when the directory is a database or has backups of another one,
+    /// `ERR_INVALID_ARGUMENT` when the directory is a database, has something else than backups, or
+    /// backups of another database,
     /// `ERR_LOCKED` when another backup runs there, `ERR_NOT_FOUND` when there is no such version,
     /// `ERR_CORRUPT` naming a damaged file, `ERR_NO_SPACE`, `ERR_IO`; as the job's stop. The
     /// backups that were there stay as they were.
@@ -168,11 +174,14 @@ impl Database {
             // Before anything is made there: who only reads has no state of this moment.
             drop(self.writable()?);
         }
-        refuse_database(place)?;
+        refuse_other_use(place)?;
         let database = self.state()?.catalog.id.clone();
         collection::make_dirs(to, &target.join(DIR))?;
         let _alone = lock(place, &self.options)?;
+        // A restore may have claimed it meanwhile.
+        refuse_other_use(place)?;
         let earlier = Earlier::read(place)?;
+        let id = earlier.next_id(place)?;
         earlier.refuse_another(&database)?;
         job.stop.check()?;
         let Pinned { record, hold } = match &options.version {
@@ -181,16 +190,22 @@ impl Database {
         };
         let files = files_of(&record);
         earlier.refuse_fork(&files)?;
-        let is_missing = |(file, expected): &(&_, &_)| !place.has(file, **expected);
-        let missing = files.iter().filter(is_missing);
-        let missing: Files = missing.map(|(file, it)| (file.clone(), *it)).collect();
+        let mut missing = Files::new();
+        for (file, &expected) in &files {
+            job.stop.check()?;
+            let is_whole = place.has(file, expected)
+                && (!options.verify || place.verify(file, expected).is_ok());
+            if !is_whole {
+                missing.insert(file.clone(), expected);
+            }
+        }
         let mut made = BackupRecord {
-            id: earlier.last_id() + 1,
+            id,
             name: options.name.clone(),
             created_unix_ms: to.clock.unix_ms(),
             database,
             files_copied: missing.len() as u64,
-            bytes_copied: missing.values().map(|file| file.bytes).sum(),
+            bytes_copied: bytes_of(&missing),
             ..BackupRecord::default()
         };
         made.set_version(&self.env, &record)?;
@@ -237,7 +252,7 @@ fn copy_all(from: Place<'_>, to: Place<'_>, files: &Files, job: &Job) -> Result<
     let mut progress = Progress {
         job,
         done: 0,
-        total: files.values().map(|file| file.bytes).sum(),
+        total: bytes_of(files),
     };
     for (file, expected) in files {
         job.stop.check()?;
@@ -252,19 +267,35 @@ fn withdraw(place: Place<'_>, id: u64) -> Result<()> {
     collection::sync_dir(&*place.env.disk, &place.dir.join(DIR))
 }
 
-/// A directory that is opened as a database must not become a directory of backups: its garbage
-/// would be theirs.
-fn refuse_database(place: Place<'_>) -> Result<()> {
-    for name in ["CURRENT", crate::catalog::DIR] {
-        let path = place.dir.join(name);
-        let there = place.env.disk.entry(&path);
-        if there.map_err(StorageError::io("entry", &path))?.is_some() {
-            let message = "the target is a database: back up into another directory";
-            let refused = Error::new(Code::InvalidArgument, message);
-            return Err(refused.text("path", place.dir.display().to_string()));
-        }
+/// A directory that is a database, what is left of one, or was to become one, must not become a
+/// directory of backups: what the one does not list the other removes.
+fn refuse_other_use(place: Place<'_>) -> Result<()> {
+    let disk = &*place.env.disk;
+    let there = disk.entry(place.dir);
+    match there.map_err(StorageError::io("entry", place.dir))? {
+        None | Some(EntryKind::File) => return Ok(()),
+        Some(EntryKind::Dir | EntryKind::Other) => {}
     }
-    Ok(())
+    let entries = collection::list(disk, place.dir)?;
+    let find = |name: &str| entries.iter().find(|entry| entry.name == name);
+    let (found, message) = if let Some(mark) = find(MARK) {
+        let message = "a restore into the target did not end: back up into another directory";
+        (mark, message)
+    } else if let Some(of_it) = find("CURRENT").or_else(|| find(crate::catalog::DIR)) {
+        let message = "the target is a database: back up into another directory";
+        (of_it, message)
+    } else if let (None, Some(other)) = (
+        find(DIR),
+        entries.iter().find(|entry| !is_lock(&entry.name)),
+    ) {
+        let message = "the target is neither empty nor has it backups";
+        (other, message)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Code::InvalidArgument, message)
+        .text("path", place.dir.display().to_string())
+        .text("found", found.name.as_str()))
 }
 
 /// The backups that a directory has.
@@ -286,8 +317,11 @@ impl Earlier {
             .filter_map(|(_, record)| record.as_ref().ok())
     }
 
-    fn last_id(&self) -> u64 {
-        self.all.last().map_or(0, |(id, _)| *id)
+    fn next_id(&self, place: Place<'_>) -> Result<u64> {
+        let last = self.all.last().map_or(0, |(id, _)| *id);
+        let next = last.checked_add(1);
+        let strange = || damaged(&record::path(place.dir, last), "an id above all".to_owned());
+        Ok(next.ok_or_else(strange)?)
     }
 
     fn lists(&self, file: &crate::retained::FileId) -> bool {
@@ -367,7 +401,8 @@ pub fn list_backups(env: &Env, target: &Path) -> Result<Vec<BackupInfo>> {
     Ok(Earlier::read(place)?.all.into_iter().map(info).collect())
 }
 
-/// Compares every checksum of one backup, or of all. The job hears bytes.
+/// Compares every checksum of one backup, or of all. The job hears bytes. Backups that are pruned
+/// meanwhile are left out.
 ///
 /// # Errors
 /// `ERR_CORRUPT` naming file and offset of the first damage, or the file that is missing;
@@ -378,19 +413,29 @@ pub fn verify_backup(env: &Env, target: &Path, id: Option<u64>, job: &Job) -> Re
     let mut files = Files::new();
     for one in record::list(env, target)? {
         if id.is_none_or(|id| id == one) {
-            files.extend(record::load(env, target, one)?.files());
+            match record::load(env, target, one) {
+                Ok(record) => files.extend(record.files()),
+                Err(_) if is_gone(place, one)? => continue,
+                Err(error) => return Err(error),
+            }
             verified.backups += 1;
         }
     }
     if let Some(id) = id.filter(|_| verified.backups == 0) {
         return Err(no_backup().number("id", id));
     }
-    let total = files.values().map(|file| file.bytes).sum();
+    let total = bytes_of(&files);
     for (file, expected) in &files {
         job.stop.check()?;
-        place.verify(file, *expected)?;
+        if let Err(damage) = place.verify(file, *expected) {
+            if Earlier::read(place)?.lists(file) {
+                return Err(damage);
+            }
+            // It went with the last backup that had it.
+            continue;
+        }
         verified.files += 1;
-        verified.bytes += expected.bytes;
+        verified.bytes = verified.bytes.saturating_add(expected.bytes);
         if let Some(report) = &job.progress {
             report(verified.bytes, total);
         }
@@ -454,6 +499,11 @@ fn existing<'a>(env: &'a Env, dir: &'a Path) -> Result<Place<'a>> {
         return Err(missing.text("path", dir.display().to_string()));
     }
     Ok(Place { env, dir })
+}
+
+/// Whether a backup that was there is not any more.
+fn is_gone(place: Place<'_>, id: u64) -> Result<bool> {
+    Ok(!record::list(place.env, place.dir)?.contains(&id))
 }
 
 fn no_backup() -> Error {

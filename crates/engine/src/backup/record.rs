@@ -157,11 +157,11 @@ fn about(id: u64) -> Vec<u8> {
     [b"cairn backup 1".as_slice(), &id.to_le_bytes()].concat()
 }
 
-fn path(dir: &Path, id: u64) -> PathBuf {
+pub(super) fn path(dir: &Path, id: u64) -> PathBuf {
     dir.join(DIR).join(format!("{id:020}.{EXTENSION}"))
 }
 
-fn damaged(file: &Path, what: String) -> StorageError {
+pub(super) fn damaged(file: &Path, what: String) -> StorageError {
     StorageError::Corrupt {
         file: file.to_path_buf(),
         offset: 0,
@@ -217,4 +217,36 @@ pub(super) fn publish(env: &Env, dir: &Path, record: &BackupRecord) -> Result<()
     Ok(cairn_storage::record(
         env, dir, DIR, EXTENSION, record.id, &body,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::{list_backups, verify_backup};
+    use crate::stop::Job;
+
+    #[test]
+    fn lengths_that_have_no_sum_are_summed_as_far_as_numbers_go() {
+        let (env, dir) = (Env::memory(1), Path::new("/backups"));
+        let file = |lsn| ListedFile {
+            collection: 1,
+            segment: Ulid([0; 16]),
+            deletions: Some(lsn),
+            file: FileEntry {
+                bytes: u64::MAX,
+                checksum: 0,
+            },
+        };
+        let record = BackupRecord {
+            id: 1,
+            files: vec![file(1), file(2)],
+            ..BackupRecord::default()
+        };
+        crate::collection::make_dirs(&env, &dir.join(DIR)).expect("a directory");
+        publish(&env, dir, &record).expect("a record");
+        let listed = list_backups(&env, dir).expect("a list");
+        assert_eq!(listed[0].bytes_total, u64::MAX);
+        let found = verify_backup(&env, dir, None, &Job::default());
+        assert_eq!(found.expect_err("no files").code(), Code::Corrupt);
+    }
 }

@@ -14,9 +14,9 @@ use crate::retained::collection_dir;
 use crate::stop::Job;
 use crate::versions::{self, VersionId, VersionRecord};
 
-use super::files::Place;
+use super::files::{Place, bytes_of};
 use super::record::{self, BackupRecord};
-use super::{copy_all, existing, files_of, lock, no_backup};
+use super::{copy_all, existing, files_of, is_gone, lock, no_backup};
 
 /// What was restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,8 @@ pub struct RestoreInfo {
 /// What a killed restore leaves does not open; the next one into the same target starts over.
 ///
 /// # Errors
-/// `ERR_ALREADY_EXISTS` when the target is not empty, `ERR_NOT_FOUND` when there is no such backup,
+/// `ERR_ALREADY_EXISTS` when the target is not empty, `ERR_NOT_FOUND` when there is no such backup or
+/// it was pruned meanwhile,
 /// `ERR_INVALID_ARGUMENT` when the key does not fit, `ERR_CORRUPT` naming a damaged file, `ERR_NO_SPACE`, `ERR_IO`; as the job's stop. Then the
 /// target is as it was.
 pub fn restore(
@@ -50,7 +51,7 @@ pub fn restore(
     job: &Job,
 ) -> Result<RestoreInfo> {
     let source = Place { env, dir: source };
-    let Chosen { version, keys } = match existing(env, source.dir) {
+    let Chosen { id, version, keys } = match existing(env, source.dir) {
         Ok(backups) => choose(backups, id, version, options)?,
         Err(missing) => choose_recorded(source, id, version, options)?.ok_or(missing)?,
     };
@@ -62,18 +63,31 @@ pub fn restore(
         job.stop.check()?;
         lay_out(place.env, place.dir, &version)
     });
+    let restored = restored.map_err(|error| unless_gone(source, id, error));
     target.settle(restored)?;
     Ok(RestoreInfo {
         version: version.version,
         files: files.len() as u64,
-        bytes: files.values().map(|file| file.bytes).sum(),
+        bytes: bytes_of(&files),
     })
 }
 
 /// What is restored, and the data keys of its files.
 struct Chosen {
+    /// Of a backup.
+    id: Option<u64>,
     version: VersionRecord,
     keys: Option<WrappedKeys>,
+}
+
+/// The error, unless it is that the backup was pruned meanwhile.
+fn unless_gone(source: Place<'_>, id: Option<u64>, error: Error) -> Error {
+    match id {
+        Some(id) if error.code() == Code::Corrupt && is_gone(source, id).unwrap_or(false) => {
+            no_backup().number("id", id)
+        }
+        _ => error,
+    }
 }
 
 fn choose(
@@ -84,6 +98,7 @@ fn choose(
 ) -> Result<Chosen> {
     let open = |record: &BackupRecord| -> Result<Chosen> {
         Ok(Chosen {
+            id: Some(record.id),
             version: record.version(source.env, source.dir, options)?,
             keys: record.keys(),
         })
@@ -96,7 +111,10 @@ fn choose(
             Some(id) => no_backup().number("id", id),
             None => no_backup(),
         })?;
-        return open(&record::load(source.env, source.dir, found)?);
+        return match record::load(source.env, source.dir, found) {
+            Ok(record) => open(&record),
+            Err(error) => Err(unless_gone(source, Some(found), error)),
+        };
     };
     let mut refused = None;
     for one in newest_first.filter(|one| id.is_none_or(|id| id == *one)) {
@@ -158,6 +176,7 @@ fn choose_recorded(
                 None => None,
             };
             return Ok(Some(Chosen {
+                id: None,
                 version: record,
                 keys,
             }));
@@ -167,7 +186,13 @@ fn choose_recorded(
 }
 
 /// Publishes in `dir`, where the files of `version` are, a database that consists of them.
+///
+/// # Errors
+/// `ERR_CORRUPT` when a collection has the last id that there is; what the disk says.
 pub(crate) fn lay_out(env: &Env, dir: &Path, version: &VersionRecord) -> Result<()> {
+    let ids = version.collections.iter().map(|one| one.entry.id);
+    let next_id = ids.max().unwrap_or(0).checked_add(1);
+    let next_id = next_id.ok_or_else(|| record::damaged(dir, "an id above all".to_owned()))?;
     for name in [catalog::DIR, crate::retained::COLLECTIONS] {
         collection::make_dir(&*env.disk, &dir.join(name))?;
     }
@@ -180,10 +205,9 @@ pub(crate) fn lay_out(env: &Env, dir: &Path, version: &VersionRecord) -> Result<
     }
     let place = Place { env, dir };
     place.hit(KillPoint::K29RecordWritten)?;
-    let ids = version.collections.iter().map(|one| one.entry.id);
     let catalog = Catalog {
         version: 1,
-        next_id: ids.max().unwrap_or(0) + 1,
+        next_id,
         wal_dir: None,
         id: catalog::fresh_id(env),
         collections: version
@@ -296,14 +320,14 @@ pub(crate) fn refuse_unfinished(env: &Env, dir: &Path) -> Result<()> {
 }
 
 /// Names that a lock leaves.
-fn is_lock(name: &str) -> bool {
+pub(super) fn is_lock(name: &str) -> bool {
     name.starts_with("LOCK")
 }
 
 fn refuse_occupied(place: Place<'_>) -> Result<()> {
     let entries = collection::list(&*place.env.disk, place.dir)?;
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-    if has(MARK) && !has("CURRENT") {
+    if has(MARK) && !has("CURRENT") && !has(record::DIR) {
         // Left by a restore that was killed.
         return Ok(());
     }
@@ -333,4 +357,39 @@ fn empty(env: &Env, dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CatalogEntry;
+    use crate::keys::KeyType;
+    use crate::manifest::Manifest;
+    use crate::schema::{Extra, Schema};
+    use crate::versions::VersionedCollection;
+
+    #[test]
+    fn a_version_with_the_last_collection_id_there_is_makes_no_database() {
+        let version = VersionRecord {
+            collections: vec![VersionedCollection {
+                entry: CatalogEntry {
+                    id: u64::MAX,
+                    name: "docs".to_owned(),
+                    schema: Schema {
+                        key: KeyType::U64,
+                        vectors: Vec::new(),
+                        fields: Vec::new(),
+                        extra: Extra::Reject,
+                    },
+                },
+                manifest: Manifest {
+                    collection: u64::MAX,
+                    ..Manifest::default()
+                },
+            }],
+            ..VersionRecord::default()
+        };
+        let refused = lay_out(&Env::memory(1), Path::new("/r"), &version);
+        assert_eq!(refused.unwrap_err().code(), Code::Corrupt);
+    }
 }

@@ -391,6 +391,7 @@ impl Run {
             let options = BackupOptions {
                 name: None,
                 version: wanted,
+                verify: false,
             };
             let made = self.database.backup(&env, BACKUPS.as_ref(), &options, &job);
             if let Some(made) = self.noted(made) {

@@ -96,6 +96,22 @@ test('a backup is restored to what it was made of, and the second one copies new
   t.deepEqual(await contents(await restored(t, join(home, 'named'))), was)
 })
 
+test('a backup with verify copies again what rots in the directory', async (t) => {
+  const home = temporaryDirectory(t)
+  const db = await openFor(t, join(home, 'data'))
+  await fill(db, 0, 500)
+  const target = join(home, 'backups')
+  await db.backup(target)
+  const name = (await filesBelow(target)).find((path) => path.endsWith('.seg'))
+  const file = await openFile(join(target, name ?? ''), 'r+')
+  await file.write(Buffer.alloc(8, 0xab), 0, 8, 1_000)
+  await file.close()
+  t.is((await db.backup(target)).filesCopied, 0)
+  await fails(t, () => verifyBackup(target, { id: 1 }), 'ERR_CORRUPT')
+  t.is((await db.backup(target, { verify: true })).filesCopied, 1)
+  t.like(await verifyBackup(target), { backups: 3 })
+})
+
 test('a database in memory is backed up to the disk', async (t) => {
   const home = temporaryDirectory(t)
   const db = await openFor(t)

@@ -129,7 +129,7 @@ table(
 
 const backup: Call = ({ db }, given) => db.backup(nowhere, given)
 const jobs = { onProgress: calls, signal: signals }
-options('backup', backup, { version: noVersions, ...jobs })
+options('backup', backup, { version: noVersions, verify: flags, ...jobs })
 bags('backup', backup)
 const archive: Call = ({ db }, given) => db.archive(sink(), given)
 options('archive', archive, { compress: words, ...jobs })

@@ -442,18 +442,18 @@ fn offer(keys: &mut Keys, key: KeyBuf, version: u64, state: Newer) {
 impl Rescue<'_> {
     fn run(&self, report: &mut RepairReport) -> Result<Repaired> {
         let manifest = self.manifest()?;
-        let saved = match &manifest {
-            Some(manifest) => self.listed(manifest)?,
-            None => self.scanned()?,
-        };
-        let from_lsn = manifest.as_ref().map_or(0, |manifest| manifest.flushed_lsn);
-        let mut keys = Keys::default();
         let mut repaired = Repaired {
             name: self.entry.name.clone(),
             records: 0,
             lost: 0,
             doubtful: 0,
         };
+        let saved = match &manifest {
+            Some(manifest) => self.listed(manifest, &mut repaired, report)?,
+            None => self.scanned()?,
+        };
+        let from_lsn = manifest.as_ref().map_or(0, |manifest| manifest.flushed_lsn);
+        let mut keys = Keys::default();
         for (index, rows) in saved.iter().enumerate() {
             self.weigh(index, rows, &mut keys, &mut repaired, report);
         }
@@ -506,8 +506,13 @@ impl Rescue<'_> {
         Ok(Some(manifest))
     }
 
-    /// Rows of the segments that a manifest lists.
-    fn listed(&self, manifest: &Manifest) -> Result<Vec<Saved>> {
+    /// Rows of the segments that a manifest lists. Notes segments of which nothing can be read.
+    fn listed(
+        &self,
+        manifest: &Manifest,
+        repaired: &mut Repaired,
+        report: &mut RepairReport,
+    ) -> Result<Vec<Saved>> {
         let mut all = Vec::new();
         for entry in &manifest.segments {
             let path = segment::segment_path(&self.root.join("seg"), entry.id);
@@ -516,7 +521,19 @@ impl Rescue<'_> {
                 let path = segment::deletions_path(&dir, entry.id, deletions.lsn);
                 (path, Some(deletions.rows))
             });
-            all.extend(self.saved(&path, entry.id, Some(entry), deletions)?);
+            match self.saved(&path, entry.id, Some(entry), deletions)? {
+                Some(rows) => all.push(rows),
+                None => {
+                    repaired.lost += u64::from(entry.rows);
+                    report.lost.push(Lost {
+                        file: path,
+                        first_row: 0,
+                        rows: u64::from(entry.rows),
+                        keys: Vec::new(),
+                        doubtful: false,
+                    });
+                }
+            }
         }
         Ok(all)
     }

@@ -13,9 +13,9 @@ import type { CompactOptions } from './types.js'
 /** Something that a check found. */
 export interface Problem {
   /**
-   * `damaged`: not what was written, or something else in the place of a file. `unsupported`: of a
-   * newer format. `missing`: a file that must be there is not. `foreign`: not of the database.
-   * Among notes only: `torn`, what a crash may leave at the end of a log, and `leftover`, a file of
+   * `damaged`: not what was written, bytes that the disk refuses to read, or something else in the
+   * place of a file. `unsupported`: of a newer format. `missing`: a file that must be there is not.
+   * `foreign`: not of the database. Among notes only: `torn`, what a crash may leave at the end of a log, and `leftover`, a file of
    * work that was cut short; the next open takes care of both. `sealed`: encrypted, and checked by
    * checksums alone.
    */
@@ -90,7 +90,7 @@ export interface RepairReport {
   }[]
   /** What is wrong with the old database. */
   readonly problems: readonly Problem[]
-  /** Rows of segments that were left behind. */
+  /** Rows of segments that were left behind; all of a segment of which nothing can be read. */
   readonly lost: readonly {
     readonly file: string
     readonly firstRow: number

@@ -16,7 +16,9 @@ use crate::options::Options;
 use crate::repair::unless_damaged;
 use crate::retained::{collection_dir, dir_name};
 use crate::stop::Job;
-use crate::verify::{Problem, ProblemKind, Unlocked, VerifyOptions, unlock, verify_directory};
+use crate::verify::{
+    Problem, ProblemKind, Unlocked, Unreadable, VerifyOptions, unlock, verify_directory,
+};
 
 /// Dead rows, of a hundred, above which they are told.
 const DEAD_PERCENT: u64 = 30; // what compaction takes as a reason to rewrite a segment
@@ -135,6 +137,8 @@ pub fn doctor(env: &Env, dir: &Path, options: &DoctorOptions, job: &Job) -> Resu
         return Ok(findings);
     }
     let env = &mut env.clone();
+    // What cannot be read was told by the check.
+    Unreadable::watch(env);
     unlock(env, dir, options.encryption.as_ref())?;
     let stored = closed_collections(env, dir, options, &mut findings)?;
     findings.extend(space(env, dir, stored));

@@ -45,7 +45,9 @@ use crate::schema::{Extra, IndexKind, Schema, VectorField};
 use crate::segment::{self, BuildPlan, Meta, MetaVector, Origin, RowSource};
 use crate::stop::Job;
 use crate::ulid::Ulid;
-use crate::verify::{Problem, ProblemKind, Unlocked, lock_quietly, unlock, verify_locked};
+use crate::verify::{
+    Problem, ProblemKind, Unlocked, Unreadable, lock_quietly, unlock, verify_locked,
+};
 use crate::versions;
 
 use rows::{LogRows, Mark, Saved};
@@ -141,8 +143,8 @@ pub fn repair(
             Error::new(Code::InvalidArgument, message).text("target", target.display().to_string())
         );
     }
-    let env = &mut env.clone();
-    let new_env = &mut env.clone();
+    let (env, new_env) = (&mut env.clone(), &mut env.clone());
+    let unreadable = Unreadable::watch(env);
     let encryption = unlock(env, source, options.encryption.as_ref())?;
     if encryption == Unlocked::ChecksumsOnly {
         // What keeps it locked: there is no key, or none of the key sets is whole.
@@ -197,6 +199,7 @@ pub fn repair(
         let repaired = rescue.run(&mut report)?;
         report.collections.push(repaired);
     }
+    report.problems.extend(unreadable.problems());
     collection::sync_dir(&*env.disk, target)?;
     collection::sync_names_above(env, target)?;
     let random = || format!("{:016x}", env.entropy.next_u64());

@@ -8,6 +8,7 @@
 mod directory;
 mod opened;
 mod recorded;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -31,11 +32,12 @@ use recorded::Recorded;
 
 pub use directory::verify_directory;
 pub(crate) use directory::{lock_quietly, unlock, verify_locked};
+pub(crate) use unreadable::Unreadable;
 
 /// What is wrong with a file or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
-    /// It is not what was written, or something else stands in its place.
+    /// It is not what was written, or cannot be read, or something else stands in its place.
     Damaged,
     /// It is undamaged and of a format this version cannot read.
     Unsupported,

@@ -79,6 +79,8 @@ fn each_symptom_has_its_finding() {
     let segment = path_of("segment");
     type Change<'a> = &'a dyn Fn(&SimDisk);
     let flip: Change<'_> = &|disk| disk.flip_bit(&segment, 100, 1).unwrap();
+    let manifest = path_of("manifest");
+    let unreadable: Change<'_> = &|disk| disk.fail_reads(&manifest, 0..1).unwrap();
     let gone: Change<'_> = &|disk| disk.remove_file(Path::new(&segment)).unwrap();
     let stranger: Change<'_> = &|disk| disk.put("/data/db/notes.txt", b"mine").unwrap();
     let tmp: Change<'_> = &|disk| disk.put("/data/db/CURRENT.tmp", b"").unwrap();
@@ -94,6 +96,7 @@ fn each_symptom_has_its_finding() {
     };
     for (code, severity, change, log) in [
         ("damaged", Severity::Error, flip, 1 << 30),
+        ("damaged", Severity::Error, unreadable, 1 << 30),
         ("missing", Severity::Error, gone, 1 << 30),
         ("foreign-file", Severity::Warning, stranger, 1 << 30),
         ("leftover", Severity::Info, tmp, 1 << 30),

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use cairn_engine::{
-    Code, Database, Job, KeyBuf, RepairOptions, RepairReport, repair, verify_directory,
+    Code, Database, Job, KeyBuf, Problem, RepairOptions, RepairReport, repair, verify_directory,
 };
 use cairn_env::Disk;
 use cairn_testkit::{Rng, SimDisk, seed_from_env};
@@ -165,6 +165,34 @@ fn a_damaged_block_is_left_behind() {
         assert!(!report.lost.is_empty(), "{path}");
         compare(&rest, &report, &saved(&disk), &path, false);
     }
+}
+
+/// A sector that cannot be read costs what a damaged one does, in files of every kind.
+#[test]
+fn a_sector_that_cannot_be_read_costs_no_more_than_itself() {
+    let rest = Rest::new();
+    let mut costly = 0;
+    for (path, bytes) in bytes_of(&rest.disk, DIR) {
+        if matches!(kind(&path), "lock" | "leftover" | "keys") {
+            continue;
+        }
+        let length = bytes.len() as u64;
+        for at in [0, length / 3, length / 2, length - 1] {
+            let about = format!("{path} byte={at}");
+            let disk = rest.copy();
+            let sector = at - at % 512;
+            disk.fail_reads(&path, sector..sector + 512)
+                .expect("a listed file");
+            let report = save(&disk, &repairs());
+            let told =
+                |p: &&Problem| p.file == Path::new(&path) && p.what.contains("cannot be read");
+            assert!(report.problems.iter().any(|p| told(&p)), "{about}");
+            let missing = compare(&rest, &report, &saved(&disk), &about, kind(&path) == "log");
+            assert!(missing <= 1_100, "{about}: {missing} missing");
+            costly += usize::from(missing > 0);
+        }
+    }
+    assert!(costly > 0);
 }
 
 #[test]
@@ -488,6 +516,7 @@ fn encrypted_databases_are_saved_encrypted() {
             "a_lost_manifest_and_a_lost_catalog_cost_nothing_but_the_name",
             "rows_that_may_have_been_deleted_are_kept_on_demand_only",
             "a_repair_takes_the_key_and_no_other",
+            "a_sector_that_cannot_be_read_costs_no_more_than_itself",
             "versions_are_told_and_bring_nothing_back",
         ],
         &[],

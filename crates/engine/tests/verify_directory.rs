@@ -447,6 +447,61 @@ fn every_damaged_place_is_told() {
     }
 }
 
+/// A sector that cannot be read is told as damage of its place, and everything else is checked.
+#[test]
+fn a_sector_that_cannot_be_read_is_told() {
+    let rest = Rest::with_version();
+    for (path, bytes) in files(&rest.disk) {
+        let length = bytes.len() as u64;
+        for at in [0, length / 2, length.saturating_sub(1)] {
+            if dead(&path, &bytes, usize::try_from(at).unwrap()).is_some() {
+                continue;
+            }
+            let disk = rest.copy();
+            let sector = at - at % SECTOR as u64;
+            disk.fail_reads(&path, sector..sector + SECTOR as u64)
+                .expect("a listed file");
+            let report = check(&disk);
+            let here = |p: &&cairn_engine::Problem| {
+                p.file == Path::new(&path)
+                    && p.what.contains("cannot be read")
+                    && (p.offset..p.offset + p.bytes).contains(&at)
+            };
+            let problem = report.problems.iter().find(here);
+            let problem = problem.unwrap_or_else(|| panic!("{path} {at}: {:?}", report.problems));
+            assert!(problem.bytes <= 4_096, "{path} {at}: {problem:?}");
+        }
+    }
+}
+
+/// So it is in a database that is open, of a segment whose file is long.
+#[test]
+fn a_sector_that_cannot_be_read_is_told_while_open() {
+    let rest = Rest::new();
+    let machine = Machine::on(&rest.disk, 5);
+    let database = Database::open(machine.env, Path::new(DIR), options()).expect("it opens");
+    for (path, bytes) in files(&rest.disk) {
+        if !matches!(kind(&path), "segment" | "manifest" | "catalog") {
+            continue;
+        }
+        let at = 64 + bytes.len() as u64 / 3 / 4_096 * 4_096;
+        rest.disk.fail_reads(&path, at..at + 1).unwrap();
+        let report = database.verify(&Job::default()).expect("a report");
+        rest.disk.clear_faults();
+        let told = |p: &&cairn_engine::Problem| {
+            p.file == Path::new(&path) && p.what.contains("cannot be read")
+        };
+        let counts = kind(&path) == "segment" || bytes.len() > 64;
+        let problem = report.problems.iter().find(told);
+        assert!(
+            problem.is_some() || !counts,
+            "{path}: {:?}",
+            report.problems
+        );
+        assert!(problem.is_none_or(|p| p.bytes <= 4_096), "{problem:?}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_told_and_where_nothing_is_nothing_is_made() {
     let rest = Rest::with_version();

@@ -9,7 +9,10 @@ use cairn_env::Env;
 
 use crate::current;
 use crate::error::{Result, StorageError};
-use crate::segment::{SectionId, SegmentFile, SegmentReader};
+use crate::segment::SectionId;
+
+/// What is said of bytes that the disk refuses to read.
+pub(crate) const CANNOT_BE_READ: &str = "cannot be read";
 
 /// What is wrong with a stretch of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl Finding {
         }
     }
 
-    /// What an error says of a file.
+    /// What an error says of a file. Bytes that the disk refuses to read are damage.
     ///
     /// # Errors
     /// The error itself, when it is not about what a file holds.
@@ -75,6 +78,16 @@ impl Finding {
             StorageError::Missing { file } => {
                 (Fault::Missing, file, 0, "the file is missing".to_owned())
             }
+            StorageError::Io {
+                op: "read",
+                path,
+                source,
+            } => (
+                Fault::Damaged,
+                path,
+                0,
+                format!("{CANNOT_BE_READ}: {source}"),
+            ),
             other => return Err(other),
         };
         Ok(Self {
@@ -116,26 +129,4 @@ pub fn check_version(
 ) -> Result<Option<Vec<u8>>> {
     let body = current::load(env, dir, sub, ext, version);
     inspect(body, inspector)
-}
-
-/// Checks a sectioned file whole: header, footer, trailer, every block of every section, and what
-/// lies between sections. Returns its reader unless it cannot be opened at all.
-///
-/// `expected`, `known`: as for [`SegmentReader::open`].
-///
-/// # Errors
-/// [`StorageError::Io`].
-pub fn check_segment(
-    env: &Env,
-    path: &Path,
-    expected: Option<SegmentFile>,
-    known: &[u32],
-    inspector: &mut dyn Inspector,
-) -> Result<Option<SegmentReader>> {
-    let opened = SegmentReader::open(env, path, expected, known);
-    let Some(reader) = inspect(opened, inspector)? else {
-        return Ok(None);
-    };
-    reader.check(inspector)?;
-    Ok(Some(reader))
 }

@@ -97,6 +97,12 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether the disk refused to read bytes of a file: a bad sector, say.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { op: "read", .. })
+    }
+
     /// Turns a failed call into an error, given the call and its path.
     ///
     /// A link, a pipe, a socket, a device or a directory in a file's place is damage: disks call it

@@ -36,7 +36,7 @@ mod lock;
 mod segment;
 mod wal;
 
-pub use check::{Fault, Finding, Inspector, check_segment, check_version, inspect};
+pub use check::{Fault, Finding, Inspector, check_version, inspect};
 pub use checksum::{Crc32c, Crc64, crc32c};
 pub use crypt::{
     DataKeys, KEY_BYTES, KEY_ID_BYTES_MAX, KEYS_DIR, KEYS_EXTENSION, KEYS_SUB, Key, KeyProvider,

@@ -24,7 +24,7 @@ use crate::segment;
 use crate::stop::Job;
 use crate::versions;
 
-use super::{Checker, Expected, ProblemKind, Report, Unlocked, VerifyOptions};
+use super::{Checker, Expected, ProblemKind, Report, Unlocked, Unreadable, VerifyOptions};
 
 /// Checks every file of the database in `dir`, which need not open. Nothing is written; while it
 /// runs, nobody else can open the directory for writing.
@@ -45,8 +45,11 @@ pub fn verify_directory(
 ) -> Result<Report> {
     let _lock = lock_quietly(env, dir)?;
     let mut env = env.clone();
+    let unreadable = Unreadable::watch(&mut env);
     let encryption = unlock(&mut env, dir, options.encryption.as_ref())?;
-    verify_locked(&env, dir, encryption, job)
+    let mut report = verify_locked(&env, dir, encryption, job)?;
+    report.problems.extend(unreadable.problems());
+    Ok(report)
 }
 
 /// As [`verify_directory`], of a directory that is ours, and that `env` unlocks so far.
@@ -57,7 +60,7 @@ pub(crate) fn verify_locked(
     job: &Job,
 ) -> Result<Report> {
     let mut total = 0;
-    add_sizes(env, dir, &mut total)?;
+    add_sizes(env, dir, &mut total);
     let mut checker = Checker::new(env, job, total);
     checker.report.encryption = encryption;
     if encryption == Unlocked::ChecksumsOnly {
@@ -142,21 +145,21 @@ pub(crate) fn lock_quietly(env: &Env, dir: &Path) -> Result<Option<Box<dyn DirLo
     }
 }
 
-/// Bytes of all regular files below `dir`.
-fn add_sizes(env: &Env, dir: &Path, total: &mut u64) -> Result<()> {
-    for entry in env.disk.list(dir).map_err(StorageError::io("list", dir))? {
+/// Bytes of all regular files below `dir`, as far as they can be seen: for progress alone.
+fn add_sizes(env: &Env, dir: &Path, total: &mut u64) {
+    for entry in env.disk.list(dir).unwrap_or_default() {
         let path = dir.join(&entry.name);
         match entry.kind {
-            EntryKind::Dir => add_sizes(env, &path, total)?,
+            EntryKind::Dir => add_sizes(env, &path, total),
             // What cannot be opened is found later, and told.
             EntryKind::File => {
                 let file = env.disk.open(&path, Access::Read);
-                *total += file.and_then(|file| file.len()).unwrap_or(0);
+                let bytes = file.and_then(|file| file.len()).unwrap_or(0);
+                *total = total.saturating_add(bytes);
             }
             EntryKind::Other => {}
         }
     }
-    Ok(())
 }
 
 impl Checker<'_> {

@@ -6,7 +6,7 @@ use crate::error::{Code, Result};
 use crate::stop::Job;
 use crate::versions::VersionId;
 
-use super::{Checker, Report};
+use super::{Checker, Report, Unreadable};
 
 impl Database {
     /// Checks every byte of every file, beside everything else that goes on, and reports all that is
@@ -26,7 +26,9 @@ impl Database {
         };
         let shared = || open.iter().filter_map(|(_, opened)| opened.as_ref().ok());
         let total = shared().map(|collection| collection.stored_bytes()).sum();
-        let mut checker = Checker::new(&self.env, job, total);
+        let mut env = self.env.clone();
+        let unreadable = Unreadable::watch(&mut env);
+        let mut checker = Checker::new(&env, job, total);
         {
             let state = self.state()?;
             // A reader's catalog is its writer's to replace.
@@ -61,7 +63,9 @@ impl Database {
         if !self.state()?.is_reader() {
             self.verify_versions(&mut checker)?;
         }
-        Ok(checker.report)
+        let mut report = checker.report;
+        report.problems.extend(unreadable.problems());
+        Ok(report)
     }
 
     /// Checks the recorded versions and what they alone hold. One that is dropped meanwhile is nothing.

@@ -12,7 +12,7 @@ use super::format::{
     decode_footer, flags_known, footer_crc, footer_proves, nonce,
 };
 use super::{BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile};
-use crate::check::{Fault, Finding, Inspector, inspect};
+use crate::check::{CANNOT_BE_READ, Fault, Finding, Inspector, inspect};
 use crate::crypt::{FORGED, open_seal};
 use crate::error::{Result, StorageError};
 use crate::fields::read_exact;
@@ -311,13 +311,21 @@ impl SegmentReader {
             let bytes = (entry.bytes - at).min(READ_BYTES as u64);
             let bytes = usize::try_from(bytes).expect("at most the buffer");
             let chunk = &mut buffer[..bytes];
-            let Some(()) = inspect(self.pread(entry, at, chunk), inspector)? else {
-                return Ok(true);
+            let is_read = match self.pread(entry, at, chunk) {
+                // Block by block then: the others are told apart from those that cannot be read.
+                Err(error) if error.is_unreadable() => false,
+                other => match inspect(other, inspector)? {
+                    Some(()) => true,
+                    None => return Ok(true),
+                },
             };
             let mut start = at;
             for (block, index) in chunk.chunks_mut(BLOCK_BYTES).zip(at / BLOCK_BYTES as u64..) {
                 let end = start + block.len() as u64;
-                let wrong = self.fault(entry, index, block);
+                let wrong = match is_read {
+                    false if self.pread(entry, start, block).is_err() => Some(CANNOT_BE_READ),
+                    _ => self.fault(entry, index, block),
+                };
                 bad = match (bad.take(), wrong) {
                     (Some((bad, before)), Some(what)) if before == what => {
                         Some((bad.start..end, what))

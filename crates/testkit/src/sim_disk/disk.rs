@@ -193,6 +193,7 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let inner = self.disk.call(CallKind::Read)?;
+        inner.faults.check_read(self.file, offset, buf.len())?;
         Ok(inner.state.files[&self.file].live.read(offset, buf))
     }
 

@@ -1,12 +1,14 @@
 //! Errors to order, for one disk.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cairn_env::Clock;
 
 use super::log::SyncOutcome;
+use super::state::NodeId;
 
 /// An error that a disk returns on demand: a kind, or the number the operating system gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub(super) struct Faults {
     pub(super) mutations: Option<InjectedError>,
     pub(super) capacity: Option<u64>,
     pub(super) lies: bool,
+    /// Bytes of files that cannot be read.
+    pub(super) unreadable: Vec<(NodeId, Range<u64>)>,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,17 @@ impl Faults {
             error: error.to_error(),
             torn: false,
         })
+    }
+
+    /// Fails a read of any byte that cannot be read.
+    pub(super) fn check_read(&self, file: NodeId, offset: u64, bytes: usize) -> io::Result<()> {
+        let end = offset.saturating_add(bytes as u64);
+        let hit =
+            |(id, bad): &(NodeId, Range<u64>)| *id == file && offset < bad.end && bad.start < end;
+        if self.unreadable.iter().any(hit) {
+            return Err(io::Error::from_raw_os_error(5)); // EIO
+        }
+        Ok(())
     }
 
     /// What the sync that is passing does.

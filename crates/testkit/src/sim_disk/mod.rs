@@ -19,6 +19,7 @@ mod names_test;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,11 +256,23 @@ impl SimDisk {
         self.inner().faults.mutations = error;
     }
 
-    /// Forgets errors that were ordered and have not struck.
+    /// Lets every read of any of these bytes of a file fail from now on, as of a bad sector (`EIO`).
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub fn fail_reads(&self, path: impl AsRef<Path>, bytes: Range<u64>) -> io::Result<()> {
+        let mut inner = self.inner();
+        let file = inner.state.find_file(path.as_ref())?;
+        inner.faults.unreadable.push((file, bytes));
+        Ok(())
+    }
+
+    /// Forgets errors that were ordered and have not struck, and that bytes cannot be read.
     pub fn clear_faults(&self) {
         let mut inner = self.inner();
         inner.faults.armed.clear();
         inner.faults.mutations = None;
+        inner.faults.unreadable.clear();
     }
 
     /// Limits the space for contents to `bytes`, in blocks of 4096; `None` lifts the limit. A

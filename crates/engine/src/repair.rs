@@ -24,13 +24,11 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use cairn_env::{EntryKind, Env};
-use cairn_storage::{
-    DataKeys, DirectoryLock, Finding, Holder, Inspector, KEYS_DIR, StorageError, check_log,
-};
+use cairn_storage::{DataKeys, Finding, Inspector, KEYS_DIR, StorageError, check_log};
 
+use crate::backup::Target;
 use crate::catalog::{self, Catalog, CatalogEntry};
 use crate::collection;
 use crate::database::logs_dir;
@@ -40,6 +38,7 @@ use crate::frame::is_known_kind;
 use crate::idempotency;
 use crate::keys::{KeyBuf, KeyState};
 use crate::manifest::{self, Manifest, SegmentEntry};
+use crate::options::Options;
 use crate::retained::{COLLECTIONS, FileId, dir_name};
 use crate::schema::{Extra, IndexKind, Schema, VectorField};
 use crate::segment::{self, BuildPlan, Meta, MetaVector, Origin, RowSource};
@@ -128,7 +127,8 @@ const ROWS_PER_SEGMENT: usize = 1024 * 1024;
 /// `ERR_NOT_FOUND`, `ERR_LOCKED` when a writer has `source` open, `ERR_ALREADY_EXISTS` when `target` is
 /// not empty, `ERR_INVALID_ARGUMENT` when it lies inside `source` or the key does not fit,
 /// `ERR_CORRUPT` when nothing is left of the keys of an encrypted database, `ERR_ABORTED`, `ERR_IO`,
-/// `ERR_NO_SPACE`. What was written to `target` until then is no database and may be removed.
+/// `ERR_NO_SPACE`. Then `target` is as it was. What a killed repair leaves there does not open; the next
+/// one into the same target starts over.
 pub fn repair(
     env: &Env,
     source: &Path,
@@ -152,25 +152,55 @@ pub fn repair(
         let file = source.join(KEYS_DIR).join("CURRENT");
         return Err(StorageError::Missing { file }.into());
     }
-    prepare(new_env, target)?;
-    let me = Holder {
+    let me = Options {
         pid: std::process::id(),
         host: "repair".to_owned(),
-        since_unix_ms: env.clock.unix_ms(),
+        ..Options::default()
     };
-    let target_lock = DirectoryLock::acquire(new_env, target, Duration::ZERO, me)?;
-    if let (Unlocked::Decrypted, Some(provider)) = (encryption, &options.encryption) {
-        new_env.sealing = Some(DataKeys::create(new_env, target, provider)?);
-    }
-    let mut report = RepairReport {
-        problems: verify_locked(env, source, encryption, job)?.problems,
-        ..RepairReport::default()
+    let claimed = Target::claim(new_env, target, &me)?;
+    let mut report = RepairReport::default();
+    let mut make = || {
+        if let (Unlocked::Decrypted, Some(provider)) = (encryption, &options.encryption) {
+            new_env.sealing = Some(DataKeys::create(new_env, target, provider)?);
+        }
+        report.problems = verify_locked(env, source, encryption, job)?.problems;
+        let catalog = save_all(env, source, new_env, target, options, job, &mut report)?;
+        report.problems.extend(unreadable.problems());
+        catalog::publish(new_env, target, &catalog)?;
+        // What was written is read back: a disk that damages one file may damage another.
+        match verify_locked(new_env, target, encryption, job)?
+            .problems
+            .pop()
+        {
+            None => Ok(()),
+            Some(problem) => Err(StorageError::Corrupt {
+                file: problem.file,
+                offset: problem.offset,
+                section: problem.section,
+                what: problem.what,
+            }
+            .into()),
+        }
     };
+    claimed.settle(make())?;
+    Ok(report)
+}
+
+/// Saves every collection; returns the catalog that lists them, which is still to be published.
+fn save_all(
+    env: &Env,
+    source: &Path,
+    new_env: &Env,
+    target: &Path,
+    options: &RepairOptions,
+    job: &Job,
+    report: &mut RepairReport,
+) -> Result<Catalog> {
     let plan = find_collections(env, source)?;
     let versions = find_versions(env, source)?;
     report.versions.clone_from(&versions.left);
     for dir in [catalog::DIR, COLLECTIONS] {
-        collection::make_dir(&*env.disk, &target.join(dir))?;
+        collection::make_dir(&*new_env.disk, &target.join(dir))?;
     }
     for root in plan.unreadable {
         report.problems.push(Problem {
@@ -196,50 +226,19 @@ pub fn repair(
             versions: &versions,
             job,
         };
-        let repaired = rescue.run(&mut report)?;
+        let repaired = rescue.run(report)?;
         report.collections.push(repaired);
     }
-    report.problems.extend(unreadable.problems());
-    collection::sync_dir(&*env.disk, target)?;
-    collection::sync_names_above(env, target)?;
-    let random = || format!("{:016x}", env.entropy.next_u64());
-    let catalog = Catalog {
+    collection::sync_dir(&*new_env.disk, target)?;
+    collection::sync_names_above(new_env, target)?;
+    let entries = plan.collections.into_iter();
+    Ok(Catalog {
         version: 1,
         next_id: plan.next_id,
         wal_dir: None,
-        id: format!("{}{}", random(), random()),
-        collections: plan
-            .collections
-            .into_iter()
-            .map(|(entry, _)| entry)
-            .collect(),
-    };
-    catalog::publish(new_env, target, &catalog)?;
-    // What was written is read back: a disk that damages one file may damage another.
-    let check = verify_locked(new_env, target, encryption, job)?;
-    drop(target_lock);
-    match check.problems.first() {
-        None => Ok(report),
-        Some(problem) => Err(StorageError::Corrupt {
-            file: problem.file.clone(),
-            offset: problem.offset,
-            section: problem.section.clone(),
-            what: problem.what.clone(),
-        }
-        .into()),
-    }
-}
-
-/// Makes the new directory, which must hold nothing.
-fn prepare(env: &Env, target: &Path) -> Result<()> {
-    collection::make_dirs(env, target)?;
-    if collection::list(&*env.disk, target)?.is_empty() {
-        return Ok(());
-    }
-    Err(
-        Error::new(Code::AlreadyExists, "the new directory is not empty")
-            .text("target", target.display().to_string()),
-    )
+        id: catalog::fresh_id(new_env),
+        collections: entries.map(|(entry, _)| entry).collect(),
+    })
 }
 
 /// What is to be saved, and where its logs are.

@@ -46,7 +46,10 @@ fn saved(disk: &SimDisk) -> Contents {
     let report = verify_directory(&env, Path::new(TARGET), &rest::checks(), &Job::default())
         .expect("a report");
     assert_eq!((report.problems, report.notes), (vec![], vec![]));
-    let database = Database::open(env, Path::new(TARGET), options()).expect("it opens");
+    contents(&Database::open(env, Path::new(TARGET), options()).expect("it opens"))
+}
+
+fn contents(database: &Database) -> Contents {
     let infos = database.collections().expect("a listing");
     let mut contents = Contents::new();
     for info in infos {
@@ -453,6 +456,66 @@ fn a_repair_never_writes_over_anything() {
     assert_eq!(code(DIR, TARGET), Some(Code::Locked));
 }
 
+/// What a repair was stopped in is the whole database or does not open, not even as a new one; and
+/// the next repair into the same directory starts over.
+#[test]
+fn a_repair_that_was_killed_leaves_nothing_that_opens_as_complete() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    let began = disk.op_count();
+    save(&disk, &repairs());
+    let ended = disk.op_count();
+    let (source, target) = (Path::new(DIR), Path::new(TARGET));
+    let (mut refused, mut again) = (0, 0);
+    for at in began..=ended {
+        let image = disk.kill_image(at);
+        let names = image.list(target).unwrap_or_default();
+        let untouched = names.iter().all(|entry| entry.name.starts_with("LOCK"));
+        let env = Machine::on(&image, 41).env;
+        match Database::open(env, target, options()) {
+            Ok(_) if untouched => assert!(at < ended),
+            Ok(database) => assert_eq!(contents(&database), rest.contents, "at {at} of {ended}"),
+            Err(error) => {
+                assert!(at < ended, "at {at} of {ended}: {error}");
+                assert_eq!(error.code(), Code::Corrupt, "at {at} of {ended}: {error}");
+                refused += 1;
+            }
+        }
+        if at % 5 > 0 {
+            continue;
+        }
+        let image = disk.kill_image(at);
+        let env = Machine::on(&image, 43).env;
+        match repair(&env, source, target, &repairs(), &Job::default()) {
+            Ok(_) => again += 1,
+            Err(error) => assert_eq!(error.code(), Code::AlreadyExists, "at {at}: {error}"),
+        }
+        let database = Database::open(env, target, options()).expect("it opens");
+        assert_eq!(contents(&database), rest.contents, "at {at} of {ended}");
+    }
+    println!("repairs cut short: {refused} do not open, {again} were begun again");
+    assert!(refused > 20 && again > 5);
+}
+
+/// What a repair that fails has made goes with it.
+#[test]
+fn a_repair_that_fails_leaves_the_target_as_it_was() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    let began = disk.calls();
+    save(&disk, &repairs());
+    let calls = disk.calls() - began;
+    for nth in (0..20).map(|n| calls / 2 + n * calls / 40) {
+        let disk = rest.copy();
+        disk.fail_nth(disk.calls() + nth, 5);
+        let env = Machine::on(&disk, 3).env;
+        let (source, target) = (Path::new(DIR), Path::new(TARGET));
+        if repair(&env, source, target, &repairs(), &Job::default()).is_err() {
+            assert_eq!(disk.entry(target).unwrap(), None, "call {nth} of {calls}");
+        }
+    }
+}
+
 /// Versions are left behind and told; what one alone holds comes back on demand only.
 #[test]
 fn versions_are_told_and_bring_nothing_back() {
@@ -516,6 +579,7 @@ fn encrypted_databases_are_saved_encrypted() {
             "a_lost_manifest_and_a_lost_catalog_cost_nothing_but_the_name",
             "rows_that_may_have_been_deleted_are_kept_on_demand_only",
             "a_repair_takes_the_key_and_no_other",
+            "a_repair_that_was_killed_leaves_nothing_that_opens_as_complete",
             "a_sector_that_cannot_be_read_costs_no_more_than_itself",
             "versions_are_told_and_bring_nothing_back",
         ],

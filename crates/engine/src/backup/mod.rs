@@ -39,7 +39,7 @@ pub use archive::{Archive, Unarchive};
 use files::{Files, Place, Progress, bytes_of};
 use record::{BackupRecord, DIR, EXTENSION, damaged};
 use restore::is_lock;
-pub(crate) use restore::{MARK, refuse_unfinished};
+pub(crate) use restore::{MARK, Target, refuse_unfinished};
 pub use restore::{RestoreInfo, restore};
 
 /// What a backup is of, and what it is called.

@@ -303,7 +303,7 @@ impl Checker<'_> {
             .map_err(StorageError::io("entry", &mark))?
             .is_some()
         {
-            let what = "a restore into this directory did not end: restore again";
+            let what = "a restore or a repair into this directory did not end: begin it again";
             self.note(ProblemKind::Missing, dir.join("CURRENT"), what);
         } else if more || !names.contains(catalog::DIR) {
             let what = "nothing says which catalog counts";

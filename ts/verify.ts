@@ -117,12 +117,13 @@ const repairNames = new Set(['target', 'keepDoubtful', 'encryption', 'onProgress
 
 /**
  * Checks every file of the database in a directory, which need not open. Nothing is written. While it
- * runs nobody can open the directory for writing; `db.verify()` checks one that is open.
+ * runs nobody can open the directory for writing; `db.verify()` checks one that is open. Where the file
+ * `LOCK` is missing there is no such protection, and what a writer changes meanwhile may look damaged.
  *
  * @param path - The directory.
  * @returns A report, of a damaged database too.
  * @throws {CairnError} `ERR_LOCKED` when it is open, `ERR_NOT_FOUND`, `ERR_INVALID_ARGUMENT` with `keyId` for
- * a wrong key, `ERR_ABORTED`, `ERR_IO`.
+ * a wrong key, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be written on a disk that is not read-only.
  */
 export async function verify(
   path: string,

@@ -537,6 +537,33 @@ fn what_is_missing_is_told_and_where_nothing_is_nothing_is_made() {
     assert_eq!(nowhere.err().map(|e| e.code()), Some(Code::NotFound));
 }
 
+/// Without the lock a check goes on only where nobody can write: on a disk that is read-only, or
+/// where there is no lock to take.
+#[test]
+fn a_lock_that_cannot_be_opened_is_not_passed_over() {
+    use std::io::ErrorKind;
+    const TOO_MANY_FILES: i32 = 24;
+    let rest = Rest::new();
+    let checked = |disk: &SimDisk| {
+        let env = Machine::on(disk, 3).env;
+        let report = verify_directory(&env, Path::new(DIR), &rest::checks(), &Job::default());
+        report.map(|report| report.is_ok()).map_err(|e| e.code())
+    };
+    // The entry of the directory, that of the lock, and then the lock itself.
+    let refusing = |error: cairn_testkit::InjectedError| {
+        let disk = rest.copy();
+        disk.fail_nth(disk.calls() + 3, error);
+        checked(&disk)
+    };
+    assert_eq!(refusing(ErrorKind::ReadOnlyFilesystem.into()), Ok(true));
+    assert_eq!(refusing(ErrorKind::PermissionDenied.into()), Err(Code::Io));
+    assert_eq!(refusing(TOO_MANY_FILES.into()), Err(Code::Io));
+    let disk = rest.copy();
+    disk.remove_file(&Path::new(DIR).join("LOCK"))
+        .expect("it is there");
+    assert_eq!(checked(&disk), Ok(true));
+}
+
 #[test]
 fn a_database_that_is_open_is_checked_by_itself_alone() {
     let rest = Rest::new();

@@ -1,6 +1,7 @@
 //! Checking a directory that nobody has open.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::versions;
 use super::{Checker, Expected, ProblemKind, Report, Unlocked, Unreadable, VerifyOptions};
 
 /// Checks every file of the database in `dir`, which need not open. Nothing is written; while it
-/// runs, nobody else can open the directory for writing.
+/// runs, nobody else can open the directory for writing, unless its file `LOCK` is missing.
 ///
 /// Every byte is checked but that of `LOCK` and `LOCK.holder`, of leftovers, and of what lies in a
 /// recycled log file behind its last frame: none of these is ever read. Without the key of an encrypted
@@ -36,7 +37,8 @@ use super::{Checker, Expected, ProblemKind, Report, Unlocked, Unreadable, Verify
 /// # Errors
 /// `ERR_LOCKED` when a writer has it open (its own `verify` checks it), `ERR_NOT_FOUND` when there
 /// is no directory, `ERR_INVALID_ARGUMENT` for a wrong key, or one for a database that is not
-/// encrypted, `ERR_ABORTED`, `ERR_IO`.
+/// encrypted, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be opened for writing on a disk that
+/// is not read-only.
 pub fn verify_directory(
     env: &Env,
     dir: &Path,
@@ -108,8 +110,9 @@ pub(crate) fn unlock(
     Ok(Unlocked::ChecksumsOnly)
 }
 
-/// Takes the lock of a directory that is there, without making anything. On a disk that cannot be
-/// written nobody else can write either.
+/// Takes the lock of a directory that is there, without making anything. None is held where the disk
+/// is read-only, because nobody else can write there either, and where there is no lock file to take:
+/// a writer that opens the directory meanwhile makes one, and what it changes may be told as damage.
 pub(crate) fn lock_quietly(env: &Env, dir: &Path) -> Result<Option<Box<dyn DirLock>>> {
     let there = env
         .disk
@@ -130,10 +133,13 @@ pub(crate) fn lock_quietly(env: &Env, dir: &Path) -> Result<Option<Box<dyn DirLo
     }
     let path = dir.join("LOCK");
     let there = env.disk.entry(&path);
-    if there.map_err(StorageError::io("entry", &path))? != Some(EntryKind::File)
-        || env.disk.open(&path, Access::Write).is_err()
-    {
+    if there.map_err(StorageError::io("entry", &path))? != Some(EntryKind::File) {
         return Ok(None);
+    }
+    match env.disk.open(&path, Access::Write) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(None),
+        Err(error) => return Err(StorageError::io("open", &path)(error).into()),
     }
     let lock = env.disk.lock(&path);
     match lock.map_err(StorageError::io("lock", &path))? {

@@ -65,7 +65,7 @@ export interface VerifyDirectoryOptions extends VerifyOptions {
 
 /** Wishes of {@link repair}. */
 export interface RepairOptions extends CompactOptions {
-  /** An empty or missing directory for the new database, outside the damaged one. */
+  /** An empty or missing directory for the new database, outside the damaged one and every other. */
   readonly target: string
   /**
    * Whether records are saved of which nobody can tell any more whether they were deleted, because the

@@ -125,7 +125,7 @@ const ROWS_PER_SEGMENT: usize = 1024 * 1024;
 ///
 /// # Errors
 /// `ERR_NOT_FOUND`, `ERR_LOCKED` when a writer has `source` open, `ERR_ALREADY_EXISTS` when `target` is
-/// not empty, `ERR_INVALID_ARGUMENT` when it lies inside `source` or the key does not fit,
+/// not empty, `ERR_INVALID_ARGUMENT` when it lies inside a database or the key does not fit,
 /// `ERR_CORRUPT` when nothing is left of the keys of an encrypted database, `ERR_ABORTED`, `ERR_IO`,
 /// `ERR_NO_SPACE`. Then `target` is as it was. What a killed repair leaves there does not open; the next
 /// one into the same target starts over.
@@ -138,11 +138,9 @@ pub fn repair(
 ) -> Result<RepairReport> {
     let _source_lock = lock_quietly(env, source)?;
     if target.starts_with(source) || source.starts_with(target) {
-        let message = "the new directory must lie outside the damaged one";
-        return Err(
-            Error::new(Code::InvalidArgument, message).text("target", target.display().to_string())
-        );
+        return Err(inside(target));
     }
+    refuse_inside(env, target)?;
     let (env, new_env) = (&mut env.clone(), &mut env.clone());
     let unreadable = Unreadable::watch(env);
     let encryption = unlock(env, source, options.encryption.as_ref())?;
@@ -184,6 +182,30 @@ pub fn repair(
     };
     claimed.settle(make())?;
     Ok(report)
+}
+
+/// Levels of directories below that of a database.
+const DEPTH: usize = 3;
+
+/// Refuses a target inside a database, also where a link leads there: what a path says of it is not
+/// all, so its parents are asked of the disk.
+fn refuse_inside(env: &Env, target: &Path) -> Result<()> {
+    for above in target.ancestors().skip(1) {
+        let mut dir = above.to_path_buf();
+        for _ in 0..=DEPTH {
+            let has = |name: &str| matches!(env.disk.entry(&dir.join(name)), Ok(Some(_)));
+            if has("LOCK") || has("CURRENT") {
+                return Err(inside(target));
+            }
+            dir.push("..");
+        }
+    }
+    Ok(())
+}
+
+fn inside(target: &Path) -> Error {
+    let message = "the new directory must lie outside the damaged one, and every other database";
+    Error::new(Code::InvalidArgument, message).text("target", target.display().to_string())
 }
 
 /// Saves every collection; returns the catalog that lists them, which is still to be published.
@@ -281,7 +303,12 @@ fn find_collections(env: &Env, source: &Path) -> Result<Plan> {
         else {
             continue;
         };
-        plan.next_id = plan.next_id.max(id + 1);
+        let Some(next_id) = id.checked_add(1) else {
+            // No database has so many: whatever it is, it is told.
+            plan.unreadable.push(dir.join(&found.name));
+            continue;
+        };
+        plan.next_id = plan.next_id.max(next_id);
         if plan.collections.iter().any(|(entry, _)| entry.id == id) {
             continue;
         }

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cairn_engine::{
-    Code, Database, Error, Fact, Job, KeyType, MetricName, Options, WriteKind, WriteOptions,
+    Code, Database, Error, Fact, Job, KeyType, MetricName, Options, RepairOptions, WriteKind,
+    WriteOptions, repair,
 };
 use cairn_env::{Access, Clock, Disk, Env, OsClock, OsDisk};
 use cairn_testkit::TempDir;
@@ -141,6 +142,31 @@ fn names(error: &Error, path: &Path) -> bool {
         matches!(*name, "file" | "path") && matches!(fact, Fact::Text(t) if *t == text)
     };
     error.details().iter().any(named)
+}
+
+/// A repair never changes what it saves from, not even by a path that leads there through a link.
+#[test]
+fn a_repair_into_the_database_through_a_link_is_refused() {
+    let home = TempDir::new("repair-link");
+    let (source, link) = (home.path().join("db"), home.path().join("link"));
+    let env = Env::os(1);
+    drop(Database::open(env.clone(), &source, Options::default()).unwrap());
+    symlink(&source, &link).unwrap();
+    let deep = home.path().join("deep");
+    symlink(source.join("collections"), &deep).unwrap();
+    let before = OsDisk.list(&source).unwrap();
+    let targets = [
+        link.join("saved"),
+        link.join("new/saved"),
+        link.join("collections/saved"),
+        deep.join("saved"),
+    ];
+    for target in targets {
+        let (options, job) = (RepairOptions::default(), Job::default());
+        let refused = repair(&env, &source, &target, &options, &job).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert_eq!(OsDisk.list(&source).unwrap(), before);
+    }
 }
 
 #[test]

@@ -456,6 +456,24 @@ fn a_repair_never_writes_over_anything() {
     assert_eq!(code(DIR, TARGET), Some(Code::Locked));
 }
 
+/// A directory with the highest id there is, and no catalog: it is told, and no id is above it.
+#[test]
+fn a_directory_of_the_highest_id_is_told() {
+    let rest = Rest::new();
+    let disk = rest.copy();
+    for path in disk.paths() {
+        if path == format!("{DIR}/CURRENT") || path.contains("/catalog/") {
+            disk.remove_file(Path::new(&path)).expect("a listed file");
+        }
+    }
+    let highest = format!("{DIR}/collections/{:016x}", u64::MAX);
+    disk.create_dir(Path::new(&highest)).expect("a free name");
+    let report = save(&disk, &repairs());
+    let told = |p: &Problem| p.file == Path::new(&highest);
+    assert!(report.problems.iter().any(told), "{:?}", report.problems);
+    assert_eq!(saved(&disk), rest.contents);
+}
+
 /// What a repair was stopped in is the whole database or does not open, not even as a new one; and
 /// the next repair into the same directory starts over.
 #[test]

@@ -11,6 +11,7 @@ use crate::collection;
 use crate::error::{Code, Error, Result};
 use crate::manifest;
 use crate::schema::Schema;
+use crate::verify;
 
 /// One state of the list of collections. Published like a manifest: a numbered file, then CURRENT.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,12 +75,10 @@ pub(crate) fn read(env: &Env, dir: &Path) -> Result<Option<Catalog>> {
 /// `ERR_CORRUPT` when it is none, or of another version.
 pub(crate) fn decode(dir: &Path, version: u64, body: &[u8]) -> Result<Catalog> {
     let damaged = |what: String| {
-        Error::from(StorageError::Corrupt {
-            file: dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
-            offset: 0,
-            section: None,
+        verify::damaged(
+            dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
             what,
-        })
+        )
     };
     let catalog: Catalog =
         rmp_serde::from_slice(body).map_err(|error| damaged(error.to_string()))?;

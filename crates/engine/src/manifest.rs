@@ -10,12 +10,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use cairn_env::Env;
-use cairn_storage::{SegmentFile, StorageError};
+use cairn_storage::SegmentFile;
 
 use crate::error::{Code, Error, Result};
 use crate::keys::{Key, KeyBuf};
 use crate::retained::FileId;
 use crate::ulid::Ulid;
+use crate::verify;
 
 /// One state of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -160,12 +161,10 @@ pub(crate) fn read(env: &Env, dir: &Path, collection: u64) -> Result<Option<Mani
 /// `ERR_CORRUPT` when it is none, or of another version or collection.
 pub(crate) fn decode(dir: &Path, collection: u64, version: u64, body: &[u8]) -> Result<Manifest> {
     let damaged = |what: &str| {
-        Error::from(StorageError::Corrupt {
-            file: dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
-            offset: 0,
-            section: None,
-            what: what.to_owned(),
-        })
+        verify::damaged(
+            dir.join(DIR).join(format!("{version:020}.{EXTENSION}")),
+            what,
+        )
     };
     let manifest: Manifest =
         rmp_serde::from_slice(body).map_err(|error| damaged(&error.to_string()))?;

@@ -216,15 +216,6 @@ pub fn load(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result
     crypt::open_body(env, &path, VERSION_HEADER_BYTES as u64, body, &about)
 }
 
-/// Compares the checksums of one version's file. Needs no key: they cover the bytes as they are
-/// stored.
-///
-/// # Errors
-/// As [`load`].
-pub fn verify_version(env: &Env, dir: &Path, sub: &str, ext: &str, version: u64) -> Result<()> {
-    read_stored(env, dir, sub, ext, version).map(drop)
-}
-
 /// Path, flags and body of one version, as they are stored.
 fn read_stored(
     env: &Env,

@@ -44,7 +44,7 @@ pub use crypt::{
 };
 pub use current::{
     Leftover, leftovers, list_versions, load, numbered, publish, read_current, record,
-    remove_leftovers, remove_version, verify_version,
+    remove_leftovers, remove_version,
 };
 pub use error::{Result, StorageError};
 pub use fields::list_dir;

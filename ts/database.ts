@@ -166,6 +166,9 @@ export interface Database extends AsyncDisposable {
    * Checks every byte of every file, beside everything else that goes on, and resolves to a report
    * also when there is damage. {@link verify} does so for a directory that does not open.
    *
+   * Of a database that was opened with `mode: 'ro'` only the segments that are open are checked, not the log,
+   * deletions, manifests, the catalog and versions; an `unchecked` note says so.
+   *
    * @throws {CairnError} `ERR_ABORTED`, `ERR_IO`.
    */
   verify(options?: VerifyOptions): Promise<VerifyReport>

@@ -16,8 +16,8 @@ export interface Finding {
   /**
    * `damaged`, `missing`, `newer-format`, `log-failed` (errors); `foreign-file`, `many-dead-rows`, `large-log`,
    * `low-headroom`, `background-error`, `loose-permissions`, `network-file-system` (warnings); `locked`,
-   * `lock-left-behind`, `leftover`, `torn-log`, `sealed`, `no-graph` (worth knowing); `kernels`, which is a
-   * warning where they are slow ones.
+   * `lock-left-behind`, `leftover`, `torn-log`, `sealed`, `unchecked`, `no-graph` (worth knowing); `kernels`,
+   * which is a warning where they are slow ones.
    */
   readonly code: string
   readonly severity: 'info' | 'warning' | 'error'

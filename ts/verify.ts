@@ -17,9 +17,10 @@ export interface Problem {
    * place of a file. `unsupported`: of a newer format. `missing`: a file that must be there is not.
    * `foreign`: not of the database. Among notes only: `torn`, what a crash may leave at the end of a log, and `leftover`, a file of
    * work that was cut short; the next open takes care of both. `sealed`: encrypted, and checked by
-   * checksums alone.
+   * checksums alone. `unchecked`: not checked, because another process writes it.
    */
-  readonly kind: 'damaged' | 'unsupported' | 'missing' | 'foreign' | 'torn' | 'leftover' | 'sealed'
+  readonly kind:
+    'damaged' | 'unsupported' | 'missing' | 'foreign' | 'torn' | 'leftover' | 'sealed' | 'unchecked'
   /** The file or directory. */
   readonly file: string
   /** The section as FORMAT.md calls it; null in files without sections. */
@@ -36,7 +37,7 @@ export interface Problem {
 
 /** What a check came to. */
 export interface VerifyReport {
-  /** Whether there are no problems. */
+  /** Whether there are no problems in what was checked; `notes` say what was not. */
   readonly ok: boolean
   /** Files that were checked. */
   readonly files: number

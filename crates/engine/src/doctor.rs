@@ -296,7 +296,7 @@ fn space(env: &Env, dir: &Path, stored: u64) -> Option<Finding> {
 }
 
 fn of_problem(problem: &Problem) -> Finding {
-    use ProblemKind::{Damaged, Foreign, Leftover, Missing, Sealed, Torn, Unsupported};
+    use ProblemKind::{Damaged, Foreign, Leftover, Missing, Sealed, Torn, Unchecked, Unsupported};
     let (code, severity, remedy) = match problem.kind {
         Damaged => (
             "damaged",
@@ -328,6 +328,11 @@ fn of_problem(problem: &Problem) -> Finding {
             "sealed",
             Severity::Info,
             "give the key, and more can be checked",
+        ),
+        Unchecked => (
+            "unchecked",
+            Severity::Info,
+            "ask its writer: db.verify(), or verify the directory once that is closed",
         ),
     };
     let section = problem

@@ -51,6 +51,8 @@ pub enum ProblemKind {
     Leftover,
     /// No problem: what is encrypted, and could be checked by its checksums alone.
     Sealed,
+    /// No problem: what was not checked, because another process writes it.
+    Unchecked,
 }
 
 impl ProblemKind {
@@ -65,6 +67,7 @@ impl ProblemKind {
             Self::Torn => "torn",
             Self::Leftover => "leftover",
             Self::Sealed => "sealed",
+            Self::Unchecked => "unchecked",
         }
     }
 }
@@ -130,7 +133,7 @@ pub struct Report {
     pub bytes: u64,
     /// What is wrong, in the order in which it was found.
     pub problems: Vec<Problem>,
-    /// What is worth knowing and right: torn ends of logs, leftovers.
+    /// What is worth knowing and right: torn ends of logs, leftovers, what was not checked.
     pub notes: Vec<Problem>,
     /// How much of it could be seen.
     pub encryption: Unlocked,
@@ -145,9 +148,10 @@ impl Report {
 
     pub(crate) fn add(&mut self, problem: Problem) {
         match problem.kind {
-            ProblemKind::Torn | ProblemKind::Leftover | ProblemKind::Sealed => {
-                self.notes.push(problem);
-            }
+            ProblemKind::Torn
+            | ProblemKind::Leftover
+            | ProblemKind::Sealed
+            | ProblemKind::Unchecked => self.notes.push(problem),
             _ => self.problems.push(problem),
         }
     }
@@ -178,7 +182,7 @@ impl Inspector for Checker<'_> {
     }
 
     fn passed(&mut self, bytes: u64) -> bool {
-        self.report.bytes += bytes;
+        self.count(bytes);
         if let Some(progress) = &self.job.progress {
             progress(self.report.bytes.min(self.total), self.total);
         }
@@ -219,6 +223,11 @@ impl<'a> Checker<'a> {
             seen: BTreeSet::new(),
             recorded: Recorded::default(),
         }
+    }
+
+    /// Counts bytes that were read.
+    fn count(&mut self, bytes: u64) {
+        self.report.bytes = self.report.bytes.saturating_add(bytes);
     }
 
     /// Whether a file is still to be checked as this one.
@@ -318,36 +327,37 @@ impl<'a> Checker<'a> {
             return Ok(());
         };
         let path = segment::deletions_path(dir, entry.id, deletions.lsn);
-        let expected = Some(deletions.file.into());
         if !self.is_new(&path, deletions.file.into()) {
             return Ok(());
         }
-        let opened = SegmentReader::open(self.env, &path, expected, &segment::KNOWN);
-        if let Some(reader) = inspect(opened, self)? {
-            let before = self.report.problems.len();
-            reader.check(self)?;
-            self.passed(reader.rest_bytes());
-            if self.report.problems.len() == before {
-                let read = segment::read_deletions(self.env, dir, entry);
-                self.inspect(read.map(drop))?;
-            }
-        }
-        self.report.files += 1;
-        Ok(())
+        let env = self.env;
+        let read = || segment::read_deletions(env, dir, entry).map(drop);
+        self.small(&path, deletions.file.into(), &segment::KNOWN, read)
     }
 
     /// Checks a file of outcomes whole.
     pub fn outcomes(&mut self, dir: &Path, entry: &OutcomesEntry) -> Result<()> {
         let path = idempotency::path(dir, entry.lsn);
-        let expected = Some(entry.file.into());
-        let opened = SegmentReader::open(self.env, &path, expected, &idempotency::KNOWN);
+        let env = self.env;
+        let read = || idempotency::read(env, dir, entry).map(drop);
+        self.small(&path, entry.file.into(), &idempotency::KNOWN, read)
+    }
+
+    /// Checks a file with sections whole, and where it is undamaged that `read` can read it.
+    fn small(
+        &mut self,
+        path: &Path,
+        expected: SegmentFile,
+        known: &[u32],
+        read: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let opened = SegmentReader::open(self.env, path, Some(expected), known);
         if let Some(reader) = inspect(opened, self)? {
             let before = self.report.problems.len();
             reader.check(self)?;
             self.passed(reader.rest_bytes());
             if self.report.problems.len() == before {
-                let read = idempotency::read(self.env, dir, entry);
-                self.inspect(read.map(drop))?;
+                self.inspect(read())?;
             }
         }
         self.report.files += 1;

@@ -19,7 +19,7 @@ use crate::task::{Ticket, job, spawn};
 /// Something that a check found.
 #[napi(object)]
 pub struct BindingProblem {
-    /// `damaged`, `unsupported`, `missing`, `foreign`, `torn`, `leftover` or `sealed`.
+    /// `damaged`, `unsupported`, `missing`, `foreign`, `torn`, `leftover`, `sealed` or `unchecked`.
     pub kind: String,
     /// The file or directory.
     pub file: String,

@@ -6,7 +6,7 @@ use cairn_storage::{LogFile, Wal};
 
 use crate::error::Result;
 use crate::stop::Job;
-use crate::verify::{Checker, Report};
+use crate::verify::{Checker, ProblemKind, Report, Unreadable};
 
 use super::Collection;
 
@@ -15,14 +15,18 @@ impl Collection {
     /// reports all that is wrong.
     ///
     /// Of a log that is being written, what lies behind its last frame is not looked at; of a
-    /// collection that was opened for reading, only its segments are.
+    /// collection that was opened for reading, only its segments are; a note says so.
     ///
     /// # Errors
     /// `ERR_CLOSED`, `ERR_ABORTED`, `ERR_IO`.
     pub fn verify(self: &Arc<Self>, job: &Job) -> Result<Report> {
-        let mut checker = Checker::new(&self.env, job, self.stored_bytes());
+        let mut env = self.env.clone();
+        let unreadable = Unreadable::watch(&mut env);
+        let mut checker = Checker::new(&env, job, self.stored_bytes());
         self.verify_into(&mut checker)?;
-        Ok(checker.report)
+        let mut report = checker.report;
+        report.problems.extend(unreadable.problems());
+        Ok(report)
     }
 
     pub(crate) fn verify_into(self: &Arc<Self>, checker: &mut Checker<'_>) -> Result<()> {
@@ -48,6 +52,9 @@ impl Collection {
             checker.report.files += 1;
         }
         if self.read_only {
+            let what =
+                "opened for reading: the segments that are open were checked, and nothing else";
+            checker.note(ProblemKind::Unchecked, self.dirs.root.clone(), what);
             return Ok(());
         }
         self.verify_log(checker)

@@ -205,9 +205,10 @@ impl Saved {
             }
             None => Vec::new(),
         };
-        let known: u32 = words.iter().flatten().map(|word| word.count_ones()).sum();
+        let ones = |word: &u64| u64::from(word.count_ones());
+        let known: u64 = words.iter().flatten().map(ones).sum();
         // All deletions are known: what cannot be read says nothing more.
-        let complete = count == Some(known);
+        let complete = count.map(u64::from) == Some(known);
         for row in 0..self.len() {
             let word = words.get(row / 64).copied().flatten();
             let deleted = word.map(|word| word >> (row % 64) & 1 == 1);

@@ -250,7 +250,7 @@ impl Checker<'_> {
         let body = check_version(self.env, dir, sub, ext, version, self)?;
         let Some(body) = body else { return Ok(None) };
         self.report.files += 1;
-        self.report.bytes += body.len() as u64;
+        self.count(body.len() as u64);
         if self.is_blind() {
             return Ok(None);
         }
@@ -273,7 +273,8 @@ impl Checker<'_> {
         match current {
             Some(Some(version)) => {
                 self.report.files += 1;
-                self.report.bytes += check_keys(self.env, dir, version, self)?;
+                let bytes = check_keys(self.env, dir, version, self)?;
+                self.count(bytes);
             }
             Some(None) if counts => {
                 let what = "nothing says which key set counts";
@@ -472,7 +473,7 @@ impl Checker<'_> {
         let Some(body) = body else {
             return Ok((Some(version), None));
         };
-        self.report.bytes += body.len() as u64;
+        self.count(body.len() as u64);
         if self.is_blind() {
             return Ok((Some(version), None));
         }

@@ -10,7 +10,8 @@ use super::{Checker, Report, Unreadable};
 
 impl Database {
     /// Checks every byte of every file, beside everything else that goes on, and reports all that is
-    /// wrong. A collection that could not be opened is checked as its files lie.
+    /// wrong. A collection that could not be opened is checked as its files lie. Of a database that was
+    /// opened for reading only open segments are checked, and notes say so.
     ///
     /// # Errors
     /// `ERR_CLOSED`, `ERR_ABORTED`, `ERR_IO`.
@@ -25,7 +26,8 @@ impl Database {
             )
         };
         let shared = || open.iter().filter_map(|(_, opened)| opened.as_ref().ok());
-        let total = shared().map(|collection| collection.stored_bytes()).sum();
+        let sizes = shared().map(|collection| collection.stored_bytes());
+        let total = sizes.fold(0, u64::saturating_add);
         let mut env = self.env.clone();
         let unreadable = Unreadable::watch(&mut env);
         let mut checker = Checker::new(&env, job, total);

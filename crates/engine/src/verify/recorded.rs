@@ -58,7 +58,7 @@ impl Checker<'_> {
             let body = check_version(self.env, dir, sub, ext, number, self)?;
             let record = match body {
                 Some(body) => {
-                    self.report.bytes += body.len() as u64;
+                    self.count(body.len() as u64);
                     self.record(dir, number, &body)?
                 }
                 None => None,

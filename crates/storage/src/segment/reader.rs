@@ -264,6 +264,11 @@ impl SegmentReader {
     /// # Errors
     /// [`StorageError::Io`].
     pub fn check(&self, inspector: &mut dyn Inspector) -> Result<()> {
+        self.check_all(inspector, true)
+    }
+
+    /// As [`check`](Self::check). `goes_on`: what the disk refuses to read is told, and no error.
+    fn check_all(&self, inspector: &mut dyn Inspector, goes_on: bool) -> Result<()> {
         let mut buffer = vec![0; READ_BYTES];
         for (index, entry) in self.entries.iter().enumerate() {
             let next = self.entries.get(index + 1);
@@ -271,10 +276,10 @@ impl SegmentReader {
             if planted(Bug::VerifySkipsLastSection) && index + 1 == self.entries.len() {
                 break;
             }
-            if !self.check_body(entry, &mut buffer, inspector)? {
+            if !self.check_body(entry, &mut buffer, inspector, goes_on)? {
                 return Ok(());
             }
-            self.check_filling(entry, next, inspector)?;
+            self.check_filling(entry, next, inspector, goes_on)?;
         }
         Ok(())
     }
@@ -285,7 +290,7 @@ impl SegmentReader {
     /// As [`read`](Self::read).
     pub fn verify_all(&self) -> Result<()> {
         let mut first = First(None);
-        self.check(&mut first)?;
+        self.check_all(&mut first, false)?;
         match first.0 {
             None => Ok(()),
             Some(finding) => Err(StorageError::Corrupt {
@@ -304,6 +309,7 @@ impl SegmentReader {
         entry: &Entry,
         buffer: &mut [u8],
         inspector: &mut dyn Inspector,
+        goes_on: bool,
     ) -> Result<bool> {
         let mut bad: Option<(Range<u64>, &'static str)> = None;
         let mut at = 0;
@@ -312,6 +318,7 @@ impl SegmentReader {
             let bytes = usize::try_from(bytes).expect("at most the buffer");
             let chunk = &mut buffer[..bytes];
             let is_read = match self.pread(entry, at, chunk) {
+                Err(error) if error.is_unreadable() && !goes_on => return Err(error),
                 // Block by block then: the others are told apart from those that cannot be read.
                 Err(error) if error.is_unreadable() => false,
                 other => match inspect(other, inspector)? {
@@ -354,12 +361,21 @@ impl SegmentReader {
     }
 
     /// Checks the zeros behind a section, up to `next`.
-    fn check_filling(&self, entry: &Entry, next: u64, inspector: &mut dyn Inspector) -> Result<()> {
+    fn check_filling(
+        &self,
+        entry: &Entry,
+        next: u64,
+        inspector: &mut dyn Inspector,
+        goes_on: bool,
+    ) -> Result<()> {
         let mut fill = [0; ALIGN as usize];
         let bytes = usize::try_from(next - entry.offset - entry.bytes)
             .expect("sections lie one behind the other");
         let fill = &mut fill[..bytes];
-        let read = inspect(self.pread(entry, entry.bytes, fill), inspector)?;
+        let read = match self.pread(entry, entry.bytes, fill) {
+            Err(error) if error.is_unreadable() && !goes_on => return Err(error),
+            other => inspect(other, inspector)?,
+        };
         let wrong = read.and_then(|()| fill.iter().position(|byte| *byte != 0));
         if let Some(at) = wrong.filter(|_| !planted(Bug::VerifySkipsPadding)) {
             inspector.found(Finding {

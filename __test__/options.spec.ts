@@ -71,7 +71,7 @@ for (const threads of [1, 3]) {
       const db = await open(':memory:', { threads: ${threads} })
       const later = await open(':memory:', { threads: 5 })
       const docs = await later.collection('docs', { key: 'u64', vectors: { dim: 64, metric: 'l2' } })
-      const rows = 20_000
+      const rows = 100_000
       await docs.upsert({ keys: BigUint64Array.from({ length: rows }, (_, at) => BigInt(at)), vectors: new Float32Array(rows * 64) })
       await Promise.all(Array.from({ length: 50 }, () => docs.search({ vector: new Float32Array(64), exact: true })))
       const names = readdirSync('/proc/self/task').map((id) => readFileSync('/proc/self/task/' + id + '/comm', 'utf8'))

@@ -263,7 +263,9 @@ pub fn check_and_repair(env: &Env) {
     assert!(report.is_ok(), "{:?}", report.problems);
     let database = Database::open(env.clone(), saved, Options::default()).expect("it opens");
     for collection in &repaired.collections {
-        let opened = database.open_collection(&collection.name).expect("it opens");
+        let opened = database
+            .open_collection(&collection.name)
+            .expect("it opens");
         let count = opened.snapshot().expect("it is open").count();
         assert_eq!(count, collection.records, "records are counted");
         read_all(&opened);

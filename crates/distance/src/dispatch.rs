@@ -10,7 +10,7 @@ use crate::aarch64::Neon;
 use crate::kernels::Table;
 use crate::scalar::Lanes as Scalar;
 #[cfg(target_arch = "x86_64")]
-use crate::x86_64::{Avx2, Avx512};
+use crate::x86_64::{Avx2, Avx512, Popcount};
 use crate::{Metric, generic};
 
 /// The environment variable that forces an instruction set.
@@ -165,4 +165,14 @@ pub(crate) fn f16_table(metric: Metric, simd: Simd) -> Option<Table<f16>> {
 
 pub(crate) fn i8_table(metric: Metric, simd: Simd) -> Option<Table<i8>> {
     by_simd!(simd, i8_table, metric)
+}
+
+pub(crate) fn u8_table(metric: Metric, simd: Simd) -> Option<Table<u8>> {
+    #[cfg(target_arch = "x86_64")]
+    if (metric, simd) == (Metric::Hamming, Simd::Avx512)
+        && let Some(table) = Popcount::hamming()
+    {
+        return Some(table);
+    }
+    by_simd!(simd, u8_table, metric)
 }

@@ -33,7 +33,7 @@ impl<T> Copy for Table<T> {}
 /// Obtain once, copy freely: it is a handful of function pointers. `one`, `many` and `block` give
 /// the same bits for the same pair; `matrix` adds in another order and agrees within the bound of
 /// [`reference::error_bound`](crate::reference::error_bound). Different instruction sets also agree
-/// within that bound; over `i8` everything agrees exactly.
+/// within that bound; over `i8` and `u8` everything agrees exactly.
 ///
 /// Components must be finite. Then no distance is NaN: `l2`, `l1` and `dot` are infinite when the
 /// true value does not fit an `f32`, and `dot` is finite whenever the true value is.
@@ -54,13 +54,17 @@ pub struct Kernels<T: Element> {
 
 impl<T: Element> Kernels<T> {
     /// The kernels for `metric` on [`Simd::active`].
+    ///
+    /// # Panics
+    /// If vectors of `T` have no such distance: `hamming` is of bits (`u8`), all others are of numbers.
     #[must_use]
     pub fn new(metric: Metric) -> Self {
         Self::with_simd(metric, Simd::active())
-            .expect("the active instruction set is always an available one")
+            .expect("the metric is one of this element type, the active instruction set available")
     }
 
-    /// The kernels for `metric` on `simd`, or `None` if this processor or this build lacks it.
+    /// The kernels for `metric` on `simd`, or `None` if this processor or this build lacks it, or if
+    /// vectors of `T` have no such distance.
     ///
     /// # Examples
     /// ```

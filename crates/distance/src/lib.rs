@@ -7,7 +7,8 @@
 //! add up. This crate holds that loop and nothing else. It knows no index, no file and no thread.
 //!
 //! * [`Kernels`] is what callers hold: a few function pointers for one [`Metric`] and one
-//!   [`Element`] type (`f32`, [`struct@f16`], `i8`), behind safe functions that check lengths.
+//!   [`Element`] type (`f32`, [`struct@f16`], `i8`, `u8` for eight bits), behind safe functions that
+//!   check lengths.
 //! * The loop exists once, in `generic`, over a trait of register operations; `scalar`, `x86_64`
 //!   and `aarch64` supply the registers. The essay on why it is fast and how wrong it can be is at
 //!   the top of `generic/mod.rs`.

@@ -12,6 +12,7 @@ use std::str::FromStr;
 /// | `l2`     | `sum (a_i - b_i)^2`  | `[0, inf]`     | nothing                         |
 /// | `dot`    | `- sum a_i * b_i`    | `[-inf, inf]`  | nothing                         |
 /// | `l1`     | `sum abs(a_i - b_i)` | `[0, inf]`     | nothing                         |
+/// | `hamming`| bits that differ     | `[0, bits]`    | vectors of bits, eight a `u8`   |
 ///
 /// `l2` is the squared distance: the root is monotone, so no ranking needs it.
 ///
@@ -40,10 +41,12 @@ pub enum Metric {
     Dot,
     /// Sum of absolute differences.
     L1,
+    /// Bits that differ; of vectors of bits alone.
+    Hamming,
 }
 
 impl Metric {
-    /// Every metric, in the order of the type.
+    /// Every metric between vectors of numbers, in the order of the type: all but `hamming`.
     pub const ALL: [Metric; 4] = [Metric::Cosine, Metric::L2, Metric::Dot, Metric::L1];
 
     /// The stable name, used in files and in the public interface; [`FromStr`] reads it back.
@@ -54,6 +57,7 @@ impl Metric {
             Metric::L2 => "l2",
             Metric::Dot => "dot",
             Metric::L1 => "l1",
+            Metric::Hamming => "hamming",
         }
     }
 
@@ -65,7 +69,7 @@ impl Metric {
 
     /// The score of a distance: larger is better, for people rather than for code.
     ///
-    /// Cosine gives the cosine in `[-1, 1]`, dot the inner product, and both others
+    /// Cosine gives the cosine in `[-1, 1]`, dot the inner product, and the others
     /// `1 / (1 + distance)` in `[0, 1]`.
     ///
     /// # Examples
@@ -81,7 +85,7 @@ impl Metric {
         match self {
             Metric::Cosine => 1.0 - distance,
             Metric::Dot => -distance,
-            Metric::L2 | Metric::L1 => 1.0 / (1.0 + distance),
+            Metric::L2 | Metric::L1 | Metric::Hamming => 1.0 / (1.0 + distance),
         }
     }
 }
@@ -96,8 +100,9 @@ impl FromStr for Metric {
     type Err = UnknownMetric;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let named = Metric::ALL.into_iter().find(|metric| metric.name() == name);
-        named.ok_or(UnknownMetric)
+        let mut all = Metric::ALL.into_iter().chain([Metric::Hamming]);
+        all.find(|metric| metric.name() == name)
+            .ok_or(UnknownMetric)
     }
 }
 
@@ -107,7 +112,7 @@ pub struct UnknownMetric;
 
 impl fmt::Display for UnknownMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown metric, known: cosine, l2, dot, l1")
+        f.write_str("unknown metric, known: cosine, l2, dot, l1, hamming")
     }
 }
 

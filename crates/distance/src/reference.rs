@@ -44,6 +44,7 @@ pub fn distance<T: Element>(metric: Metric, a: &[T], b: &[T]) -> Reference {
     match metric {
         Metric::L2 => growing(sum(|x, y| (x - y) * (x - y))),
         Metric::L1 => growing(sum(|x, y| (x - y).abs())),
+        Metric::Hamming => growing(sum(|x, y| f64::from((x as u64 ^ y as u64).count_ones()))),
         Metric::Dot => Reference {
             distance: -sum(|x, y| x * y),
             magnitude: sum(|x, y| (x * y).abs()),
@@ -88,7 +89,7 @@ pub fn error_bound<T: Element>(metric: Metric, dim: usize, exact: Reference) -> 
     let sum = steps * unit * exact.magnitude + dim as f64 * 2f64.powi(-149);
     let bound = match (T::NAME, metric) {
         ("i8", Metric::Cosine) => 2.0 * unit,
-        ("i8", _) => unit * exact.distance.abs(),
+        ("i8" | "u8", _) => unit * exact.distance.abs(),
         (_, Metric::Cosine) if T::UNIT_COSINE => sum + 2.0 * unit,
         (_, Metric::Cosine) => 2.0 * steps * unit * exact.magnitude + 6.0 * unit,
         (_, _) => sum,

@@ -13,7 +13,7 @@ fn exact(metric: Metric, a: &[i8], b: &[i8]) -> i64 {
         Metric::L2 => terms.map(|(x, y)| (x - y).pow(2)).sum(),
         Metric::L1 => terms.map(|(x, y)| (x - y).abs()).sum(),
         Metric::Dot => -terms.map(|(x, y)| x * y).sum::<i64>(),
-        Metric::Cosine => unreachable!("not an integer"),
+        Metric::Cosine | Metric::Hamming => unreachable!("not such an integer"),
     }
 }
 

@@ -61,6 +61,17 @@ pub trait DiskFile: Send + Sync + Debug {
     /// length to `len` (reading zeros). Falls back to [`DiskFile::set_len`] where unsupported.
     fn preallocate(&self, len: u64) -> io::Result<()>;
 
+    /// Says that these bytes are read next, so that they can be fetched meanwhile. A hint: nothing
+    /// waits for it, and nothing is wrong without it.
+    fn will_read(&self, _offset: u64, _bytes: u64) {}
+
+    /// The open file as the operating system knows it, for whoever maps it; `None` where it is not
+    /// one of the system's.
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+
     /// Reads exactly `buf.len()` bytes or fails with `UnexpectedEof`.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         if self.read_at(offset, buf)? == buf.len() {

@@ -29,7 +29,7 @@ pub use os_disk::OsDisk;
 pub use os_threads::OsThreads;
 pub use planted::{Bug, planted};
 pub use seal::{NONCE_BYTES, NoSeal, Nonce, SALT_BYTES, Salt, Seal, Sealing, TAG_BYTES, Tag};
-pub use threads::{InlineThreads, Lane, Task, Threads};
+pub use threads::{InlineThreads, Lane, SERVING, Task, Threads};
 
 /// Everything the engine may ask of the world outside it.
 #[derive(Clone)]

@@ -10,6 +10,7 @@
 //! | `sync_dir` | `fsync` | `F_FULLFSYNC` | nothing to call |
 //! | `preallocate` | `fallocate` | `F_PREALLOCATE` | length only |
 //! | `free_bytes` | `statvfs` | `statvfs` | unknown: `u64::MAX` |
+//! | `will_read` | `fadvise` | `F_RDADVISE` | nothing to call |
 //!
 //! Errors keep the number of the operating system: a full disk is
 //! [`io::ErrorKind::StorageFull`], an exhausted quota [`io::ErrorKind::QuotaExceeded`].
@@ -181,6 +182,15 @@ impl DiskFile for OsFile {
             return Ok(());
         }
         platform::preallocate(&self.file, len)
+    }
+
+    fn will_read(&self, offset: u64, bytes: u64) {
+        platform::will_read(&self.file, offset, bytes);
+    }
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        Some(std::os::fd::AsFd::as_fd(&self.file))
     }
 }
 

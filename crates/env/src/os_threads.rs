@@ -12,12 +12,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::{Lane, Task, Threads};
+use crate::{Clock, Lane, OsClock, SERVING, Task, Threads};
 
 /// Commits and flushes block on the disk, one thread each: enough for 64 collections that sync at
 /// once while 16 of them flush.
@@ -49,6 +50,9 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct OsThreads {
     parallelism: usize,
+    clock: OsClock,
+    /// Milliseconds of `clock` when somebody was last served, and one.
+    served: AtomicU64,
     foreground: Queue,
     commit: Queue,
     blocking: Queue,
@@ -66,6 +70,8 @@ impl OsThreads {
         let background = (workers / 2).max(1);
         Self {
             parallelism: workers,
+            clock: OsClock::new(),
+            served: AtomicU64::new(0),
             foreground: Queue::new("cairn-search", workers, None, false),
             commit: Queue::new("cairn-commit", COMMIT_WORKERS_MAX, Some(IDLE_MAX), false),
             blocking: Queue::new("cairn-call", BLOCKING_WORKERS_MAX, Some(IDLE_MAX), false),
@@ -75,10 +81,19 @@ impl OsThreads {
     }
 }
 
+impl OsThreads {
+    fn millis(&self) -> u64 {
+        u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Threads for OsThreads {
     fn spawn(&self, lane: Lane, task: Task) {
         match lane {
-            Lane::Foreground => self.foreground.push(task),
+            Lane::Foreground => {
+                self.serve();
+                self.foreground.push(task);
+            }
             Lane::Commit => self.commit.push(task),
             Lane::Blocking => self.blocking.push(task),
             Lane::Job => self.job.push(task),
@@ -88,6 +103,16 @@ impl Threads for OsThreads {
 
     fn parallelism(&self) -> usize {
         self.parallelism
+    }
+
+    fn serve(&self) {
+        self.served.store(self.millis() + 1, Ordering::Relaxed);
+    }
+
+    fn is_serving(&self) -> bool {
+        let served = self.served.load(Ordering::Relaxed);
+        let since = self.millis().saturating_sub(served);
+        served > 0 && u128::from(since) < SERVING.as_millis()
     }
 
     /// The helpers are fresh threads, because the lanes' workers may all be busy with callers
@@ -309,7 +334,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{Clock, OsClock};
 
     fn eventually(condition: impl Fn() -> bool) -> bool {
         let clock = OsClock::new();
@@ -324,6 +348,21 @@ mod tests {
 
     fn worker_count(queue: &Queue) -> usize {
         queue.shared.state.lock().workers
+    }
+
+    #[test]
+    fn whoever_is_served_is_noticed_for_a_moment() {
+        let threads = OsThreads::new(1);
+        assert!(!threads.is_serving());
+        threads.serve();
+        assert!(threads.is_serving());
+        assert!(eventually(|| !threads.is_serving()));
+        for lane in [Lane::Commit, Lane::Blocking, Lane::Job, Lane::Background] {
+            threads.spawn(lane, Box::new(|| {}));
+        }
+        assert!(!threads.is_serving());
+        threads.spawn(Lane::Foreground, Box::new(|| {}));
+        assert!(threads.is_serving());
     }
 
     #[test]

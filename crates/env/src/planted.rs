@@ -34,6 +34,8 @@ pub enum Bug {
     ReaderShowsUnsynced,
     /// A reader beside the writer keeps the deletions of an older manifest.
     ReaderMixesVersions,
+    /// A reader that opens the segments of a flush forgets what was deleted in them since.
+    ReaderForgetsDeletion,
     /// The same nonce seals everything in a file.
     ReusesNonce,
     /// Frames of the log are not encrypted.
@@ -108,11 +110,37 @@ pub enum Bug {
     AcceptsWhileClosing,
     /// Rows that were deleted while their memtable was flushed live on in its segment.
     FlushDropsDeletion,
+    /// The cache of blocks takes a block of one segment for that of another.
+    CacheMixesSegments,
+    /// Blocks of a segment that went stay in the cache.
+    CacheKeepsClosedSegments,
+    /// A scan in the order of a field goes on with all records of the value where it stopped.
+    OrderForgetsKey,
+    /// A search by groups looks at the nearest records alone, however few groups they are of.
+    GroupsStopEarly,
+    /// A search by words returns deleted records.
+    WordsFindDeleted,
+    /// A measurement of the recall asks for records that are found by their own links.
+    RecallAsksForWhatIsStored,
+    /// What is stored in 16 bits is cut off instead of rounded.
+    HalvesCutOff,
+    /// Records of segments are there for good, whatever their time.
+    SegmentForgetsExpiry,
+    /// Of keys that begin so, the one behind the last is taken as well.
+    PrefixTakesNext,
+    /// Vectors that are mapped were not compared with their checksums.
+    MapsUnchecked,
+    /// What a search saw of a mapped file that was cut counts as its vectors.
+    IgnoresCutMapping,
+    /// The inverted index of a segment lacks the first entry of each vector.
+    SparseIndexLosesEntry,
+    /// A collection has its new structure before that is durable.
+    AltersBeforePublishing,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 66] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -128,6 +156,7 @@ impl Bug {
         Self::ForgetsIdempotencyKey,
         Self::ReaderShowsUnsynced,
         Self::ReaderMixesVersions,
+        Self::ReaderForgetsDeletion,
         Self::ReusesNonce,
         Self::WalInClear,
         Self::GarbageIgnoresVersions,
@@ -165,6 +194,19 @@ impl Bug {
         Self::MergeTrustsUnflushed,
         Self::AcceptsWhileClosing,
         Self::FlushDropsDeletion,
+        Self::CacheMixesSegments,
+        Self::CacheKeepsClosedSegments,
+        Self::OrderForgetsKey,
+        Self::GroupsStopEarly,
+        Self::WordsFindDeleted,
+        Self::RecallAsksForWhatIsStored,
+        Self::HalvesCutOff,
+        Self::SegmentForgetsExpiry,
+        Self::PrefixTakesNext,
+        Self::MapsUnchecked,
+        Self::IgnoresCutMapping,
+        Self::SparseIndexLosesEntry,
+        Self::AltersBeforePublishing,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! Where work runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A piece of work. It must not panic; the runner catches what does and drops it.
 pub type Task = Box<dyn FnOnce() + Send>;
@@ -38,7 +39,17 @@ pub trait Threads: Send + Sync + 'static {
     /// Runs `work(0) ... work(workers - 1)` at the same time, or one after another, and
     /// returns when all are done. Worker 0 is the calling thread.
     fn run(&self, workers: usize, work: &(dyn Fn(usize) + Sync));
+    /// Says that somebody is served on a thread of the caller's. Foreground tasks say so themselves.
+    fn serve(&self) {}
+    /// Whether somebody was served within the last [`SERVING`]: work that nobody waits for keeps a
+    /// core free meanwhile.
+    fn is_serving(&self) -> bool {
+        false
+    }
 }
+
+/// How long after a search the next one is expected.
+pub const SERVING: Duration = Duration::from_millis(20);
 
 /// Runs every task inside `spawn`: one thread, one order, for simulations.
 #[derive(Debug, Default)]

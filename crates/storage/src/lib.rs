@@ -18,8 +18,8 @@
 //!
 //! `FORMAT.md` at the root of the repository describes every byte.
 //!
-//! Refused alternatives: memory-mapped reads (a truncated or failing file would kill the process
-//! with SIGBUS, and no checksum could stand between the page and its reader); a text log of
+//! Refused alternatives: memory-mapped reads as the rule (no checksum stands between a page and its
+//! reader; who asks for them all the same gets a [`Mapping`], which says what that takes); a text log of
 //! checksums beside the data (two files that can disagree); retrying a failed sync (the kernel
 //! may have dropped the dirty pages and answers success the second time).
 
@@ -33,6 +33,14 @@ mod envelope;
 mod error;
 mod fields;
 mod lock;
+#[cfg_attr(
+    unix,
+    expect(
+        unsafe_code,
+        reason = "mapping a file, and the handler of the signal that it may raise"
+    )
+)]
+mod mapping;
 mod segment;
 mod wal;
 
@@ -49,11 +57,12 @@ pub use current::{
 pub use error::{Result, StorageError};
 pub use fields::list_dir;
 pub use lock::{DirectoryLock, Holder, holder_of};
+pub use mapping::Mapping;
 pub use segment::{
     BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile, SegmentReader, SegmentWriter,
     sync_segment_dir,
 };
 pub use wal::{
     FRAME_BODY_BYTES_MAX, FRAME_OVERHEAD_BYTES, Followed, Frame, FrameToWrite, LogFile, OnChecked,
-    Recovery, Wal, WalFollower, WalOptions, check_log,
+    Recovery, SyncTimes, Wal, WalFollower, WalOptions, check_log,
 };

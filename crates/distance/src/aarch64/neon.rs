@@ -222,4 +222,13 @@ impl Bytes for Neon {
             vreinterpretq_s32_u32(vpadalq_u16(vreinterpretq_u32_s32(acc), pairs))
         }
     }
+
+    #[inline(always)]
+    unsafe fn differing_add(x: int8x16_t, y: int8x16_t, acc: int32x4_t) -> int32x4_t {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe {
+            let pairs = vpaddlq_u8(vcntq_u8(vreinterpretq_u8_s8(veorq_s8(x, y))));
+            vreinterpretq_s32_u32(vpadalq_u16(vreinterpretq_u32_s32(acc), pairs))
+        }
+    }
 }

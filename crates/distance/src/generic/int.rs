@@ -1,4 +1,4 @@
-//! Folds in 32-bit integer lanes, for `i8` components. Exact.
+//! Folds in 32-bit integer lanes, for `i8` components and for bits. Exact.
 //!
 //! On x86 components are widened to 16 bits, where the multiply-and-add-pairs instruction takes
 //! them: a pair gives at most `2 * 128^2 = 2^15` of products or `2 * 255^2 < 2^17` of squared
@@ -14,7 +14,8 @@
 //!
 //! Absolute differences take another road on x86: bytes stay bytes, and the instruction that sums
 //! absolute differences of unsigned bytes does all the work. Flipping the top bit maps `i8` to `u8`
-//! in order, which keeps differences.
+//! in order, which keeps differences. Bits that differ are counted in the same registers: a flip of both
+//! sides changes none of them.
 
 use std::marker::PhantomData;
 
@@ -52,6 +53,8 @@ pub(crate) trait Bytes {
     unsafe fn load_raw_tail(from: *const i8, count: usize) -> Self::Raw;
     /// Adds each `abs(x - y)` to one of the sums.
     unsafe fn difference_add(x: Self::Raw, y: Self::Raw, acc: Self::Sums) -> Self::Sums;
+    /// Adds how many bits of `x` and `y` differ to the sums.
+    unsafe fn differing_add(x: Self::Raw, y: Self::Raw, acc: Self::Sums) -> Self::Sums;
 }
 
 /// What one metric does with two registers, and with the sum.
@@ -184,6 +187,56 @@ impl<V: Bytes> Fold for L1Fold<V> {
     unsafe fn step(acc: V::Sums, a: V::Raw, b: V::Raw) -> V::Sums {
         // SAFETY: same contract.
         unsafe { V::difference_add(a, b, acc) }
+    }
+
+    #[inline(always)]
+    unsafe fn join(x: V::Sums, y: V::Sums) -> V::Sums {
+        // SAFETY: same contract.
+        unsafe { V::add(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(acc: V::Sums) -> f32 {
+        // SAFETY: same contract.
+        let sum = unsafe { V::sum(acc) };
+        sum.cast_unsigned() as f32
+    }
+}
+
+/// Bits that differ. 2^30 of them, the most a vector may have, fit 32-bit sums.
+pub(crate) struct HammingFold<V>(PhantomData<V>);
+
+impl<V: Bytes> Fold for HammingFold<V> {
+    type Element = u8;
+    type Reg = V::Raw;
+    type Acc = V::Sums;
+
+    const WIDTH: usize = V::RAW_WIDTH;
+    const GROWS: bool = true;
+    const SUMS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn zero() -> V::Sums {
+        // SAFETY: same contract.
+        unsafe { V::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> V::Raw {
+        // SAFETY: same contract.
+        unsafe { V::load_raw(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_tail(from: *const u8, count: usize) -> V::Raw {
+        // SAFETY: same contract.
+        unsafe { V::load_raw_tail(from.cast(), count) }
+    }
+
+    #[inline(always)]
+    unsafe fn step(acc: V::Sums, a: V::Raw, b: V::Raw) -> V::Sums {
+        // SAFETY: same contract.
+        unsafe { V::differing_add(a, b, acc) }
     }
 
     #[inline(always)]

@@ -66,7 +66,7 @@ pub(crate) use int::Bytes;
 pub(crate) use matrix::matrix;
 pub(crate) use pair::{bounded, pair};
 pub(crate) use rows::{block, many};
-pub(crate) use shell::{Isa, f16_table, f32_table, i8_table, shells};
+pub(crate) use shell::{Isa, f16_table, f32_table, i8_table, shells, u8_table};
 
 use crate::Element;
 

@@ -85,30 +85,41 @@ pub(crate) use shells;
 
 /// The kernels over `f32`; `None` if the processor cannot run them.
 pub(crate) fn f32_table<I: Isa>(metric: Metric) -> Option<Table<f32>> {
-    I::is_available().then(|| match metric {
+    Some(match metric {
+        _ if !I::is_available() => return None,
         Metric::Cosine => I::table::<float::FloatFold<I, f32, float::UnitCosine>>(),
         Metric::L2 => I::table::<float::FloatFold<I, f32, float::L2>>(),
         Metric::Dot => I::table::<float::FloatFold<I, f32, float::Dot>>(),
         Metric::L1 => I::table::<float::FloatFold<I, f32, float::L1>>(),
+        Metric::Hamming => return None,
     })
 }
 
 /// The kernels over `f16`; `None` if the processor cannot run them.
 pub(crate) fn f16_table<I: Isa>(metric: Metric) -> Option<Table<f16>> {
-    I::is_available().then(|| match metric {
+    Some(match metric {
+        _ if !I::is_available() => return None,
         Metric::Cosine => I::table::<float::CosineFold<I, f16>>(),
         Metric::L2 => I::table::<float::FloatFold<I, f16, float::L2>>(),
         Metric::Dot => I::table::<float::FloatFold<I, f16, float::Dot>>(),
         Metric::L1 => I::table::<float::FloatFold<I, f16, float::L1>>(),
+        Metric::Hamming => return None,
     })
 }
 
 /// The kernels over `i8`; `None` if the processor cannot run them.
 pub(crate) fn i8_table<I: Isa>(metric: Metric) -> Option<Table<i8>> {
-    I::is_available().then(|| match metric {
+    Some(match metric {
+        _ if !I::is_available() => return None,
         Metric::Cosine => I::table::<int::CosineFold<I>>(),
         Metric::L2 => I::table::<int::IntFold<I, int::L2>>(),
         Metric::Dot => I::table::<int::IntFold<I, int::Dot>>(),
         Metric::L1 => I::table::<int::L1Fold<I>>(),
+        Metric::Hamming => return None,
     })
+}
+
+/// The kernel over bits; `None` if the processor cannot run it, and for any other metric.
+pub(crate) fn u8_table<I: Isa>(metric: Metric) -> Option<Table<u8>> {
+    (metric == Metric::Hamming && I::is_available()).then(I::table::<int::HammingFold<I>>)
 }

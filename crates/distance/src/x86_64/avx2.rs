@@ -205,6 +205,23 @@ impl Bytes for Avx2 {
         // SAFETY: the instruction set is the caller's promise.
         unsafe { _mm256_add_epi32(acc, _mm256_sad_epu8(x, y)) }
     }
+
+    #[inline(always)]
+    unsafe fn differing_add(x: __m256i, y: __m256i, acc: __m256i) -> __m256i {
+        // Each half of a byte looks its count up; the bytes are added as above.
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe {
+            let counts = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+            ));
+            let low_half = _mm256_set1_epi8(0x0f);
+            let bits = _mm256_xor_si256(x, y);
+            let low = _mm256_shuffle_epi8(counts, _mm256_and_si256(bits, low_half));
+            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bits), low_half);
+            let ones = _mm256_add_epi8(low, _mm256_shuffle_epi8(counts, high));
+            _mm256_add_epi32(acc, _mm256_sad_epu8(ones, _mm256_setzero_si256()))
+        }
+    }
 }
 
 /// Maps `i8` to `u8` in order.

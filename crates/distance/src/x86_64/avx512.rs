@@ -7,7 +7,8 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use crate::generic::{Bytes, Floats, Isa, shells};
+use crate::generic::{Bytes, Floats, Fold, Isa, shells};
+use crate::kernels::Table;
 
 /// The instruction set.
 pub(crate) struct Avx512;
@@ -188,6 +189,88 @@ impl Bytes for Avx512 {
         // 32-bit lanes is the same.
         // SAFETY: the instruction set is the caller's promise.
         unsafe { _mm512_add_epi32(acc, _mm512_sad_epu8(x, y)) }
+    }
+
+    #[inline(always)]
+    unsafe fn differing_add(x: __m512i, y: __m512i, acc: __m512i) -> __m512i {
+        // Each half of a byte looks its count up; the bytes are added as above.
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe {
+            let counts = _mm512_broadcast_i32x4(_mm_setr_epi8(
+                0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+            ));
+            let low_half = _mm512_set1_epi8(0x0f);
+            let bits = _mm512_xor_si512(x, y);
+            let low = _mm512_shuffle_epi8(counts, _mm512_and_si512(bits, low_half));
+            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(bits), low_half);
+            let ones = _mm512_add_epi8(low, _mm512_shuffle_epi8(counts, high));
+            _mm512_add_epi32(acc, _mm512_sad_epu8(ones, _mm512_setzero_si512()))
+        }
+    }
+}
+
+/// Bits that differ, where the processor counts the ones of whole registers.
+pub(crate) struct Popcount;
+
+impl Popcount {
+    /// The kernel over bits; `None` without the instruction.
+    pub(crate) fn hamming() -> Option<Table<u8>> {
+        let is_available = Avx512::is_available() && is_x86_feature_detected!("avx512vpopcntdq");
+        is_available.then(Self::table::<Self>)
+    }
+
+    shells!(
+        features = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,fma,f16c",
+        tile = 4,
+        4
+    );
+}
+
+impl Fold for Popcount {
+    type Element = u8;
+    type Reg = __m512i;
+    /// Eight sums of 64 bits.
+    type Acc = __m512i;
+
+    const WIDTH: usize = 64;
+    const GROWS: bool = true;
+    const SUMS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn zero() -> __m512i {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> __m512i {
+        // SAFETY: same contract; the load is an unaligned one.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_tail(from: *const u8, count: usize) -> __m512i {
+        debug_assert!(count < 64);
+        // SAFETY: only the first `count` lanes are read.
+        unsafe { _mm512_maskz_loadu_epi8((1 << count) - 1, from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn step(acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe { _mm512_add_epi64(acc, _mm512_popcnt_epi64(_mm512_xor_si512(a, b))) }
+    }
+
+    #[inline(always)]
+    unsafe fn join(x: __m512i, y: __m512i) -> __m512i {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe { _mm512_add_epi64(x, y) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(acc: __m512i) -> f32 {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe { _mm512_reduce_add_epi64(acc) as f32 }
     }
 }
 

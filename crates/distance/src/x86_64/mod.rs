@@ -4,4 +4,4 @@ mod avx2;
 mod avx512;
 
 pub(crate) use avx2::Avx2;
-pub(crate) use avx512::Avx512;
+pub(crate) use avx512::{Avx512, Popcount};

@@ -128,3 +128,32 @@ pub(super) fn preallocate(file: &File, len: u64) -> io::Result<()> {
 pub(super) fn preallocate(file: &File, len: u64) -> io::Result<()> {
     extend(file, len)
 }
+
+/// A call for more than the window of a disk is cut to it, and 128 KiB is the smallest there is.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+pub(super) fn will_read(file: &File, offset: u64, bytes: u64) {
+    use rustix::fs::{Advice, fadvise};
+    use std::num::NonZeroU64;
+    const WINDOW_BYTES: u64 = 128 * 1024;
+    let end = offset.saturating_add(bytes);
+    let mut at = offset;
+    while let Some(length) = NonZeroU64::new((end - at).min(WINDOW_BYTES)) {
+        if fadvise(file, at, Some(length), Advice::WillNeed).is_err() {
+            return;
+        }
+        at += length.get();
+    }
+}
+
+#[cfg(target_vendor = "apple")]
+pub(super) fn will_read(file: &File, offset: u64, bytes: u64) {
+    let _ = rustix::fs::fcntl_rdadvise(file, offset, bytes);
+}
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+)))]
+pub(super) fn will_read(_file: &File, _offset: u64, _bytes: u64) {}

@@ -79,3 +79,6 @@ pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
 pub(super) fn preallocate(file: &File, len: u64) -> io::Result<()> {
     extend(file, len)
 }
+
+/// The cache is told of reads only by reading (`FILE_FLAG_SEQUENTIAL_SCAN` is for a whole handle).
+pub(super) fn will_read(_file: &File, _offset: u64, _bytes: u64) {}

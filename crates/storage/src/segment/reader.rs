@@ -16,11 +16,16 @@ use crate::check::{CANNOT_BE_READ, Fault, Finding, Inspector, inspect};
 use crate::crypt::{FORGED, open_seal};
 use crate::error::{Result, StorageError};
 use crate::fields::read_exact;
+use crate::mapping::Mapping;
 
 /// Bytes per read of a long run of whole blocks, verified in place right after it.
 const READ_BYTES: usize = 1024 * 1024; // 1 MiB: large for the kernel, small for the L2 cache
 
 const _: () = assert!(READ_BYTES.is_multiple_of(BLOCK_BYTES));
+
+/// Bytes that the disk is told of before they are read: it fetches them while checksums of others are
+/// compared.
+const AHEAD_BYTES: u64 = 2 * READ_BYTES as u64;
 
 thread_local! {
     /// A block of which only a part is wanted.
@@ -240,6 +245,57 @@ impl SegmentReader {
         self.fill(entry, offset, buf)
     }
 
+    /// Says that a range of a section is read next: a hint to the disk, which costs nothing when it is
+    /// wrong. What lies outside the section is not asked for.
+    pub fn will_read(&self, id: SectionId, range: Range<u64>) {
+        if let Some(entry) = self.find(id) {
+            let end = range.end.min(entry.bytes);
+            let bytes = end.saturating_sub(range.start);
+            if bytes > 0 {
+                self.file.will_read(entry.offset + range.start, bytes);
+            }
+        }
+    }
+
+    /// A section as memory. `None` where it cannot be had so: in an encrypted file, in one that is not
+    /// the system's, on other systems than Unix, and when the system refuses. Nothing is verified:
+    /// the caller has read the section before. [`check_mapping`](Self::check_mapping) says whether
+    /// what was read of it may be believed.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if there is no such section.
+    pub fn map(&self, id: SectionId) -> Result<Option<Mapping>> {
+        let entry = self.entry(id)?;
+        if self.seal.is_some() {
+            return Ok(None);
+        }
+        #[cfg(unix)]
+        if let Some(file) = self.file.descriptor()
+            && let Ok(bytes) = usize::try_from(entry.bytes)
+        {
+            return Ok(Mapping::new(file, entry.offset, bytes));
+        }
+        #[cfg(not(unix))]
+        let _ = entry;
+        Ok(None)
+    }
+
+    /// Whether the file is as long as it was, and every page of `mapping`, of the section `id`, was
+    /// there when it was read.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`], from then on, if one was not: what was read of it is not the file's.
+    pub fn check_mapping(&self, id: SectionId, mapping: &Mapping) -> Result<()> {
+        if self.file.len().ok() != Some(self.trailer.file().bytes) {
+            mapping.spoil();
+        }
+        if mapping.is_whole() {
+            return Ok(());
+        }
+        let entry = self.entry(id)?;
+        Err(self.damage(entry, 0, "the file was cut while it was mapped"))
+    }
+
     /// A whole section, right or wrong, decrypted where it is right: what [`check`](Self::check)
     /// says of it decides which bytes may be believed.
     ///
@@ -313,7 +369,9 @@ impl SegmentReader {
     ) -> Result<bool> {
         let mut bad: Option<(Range<u64>, &'static str)> = None;
         let mut at = 0;
+        let mut ahead = self.ahead(entry, 0, entry.bytes);
         while at < entry.bytes {
+            ahead.reached(at);
             let bytes = (entry.bytes - at).min(READ_BYTES as u64);
             let bytes = usize::try_from(bytes).expect("at most the buffer");
             let chunk = &mut buffer[..bytes];
@@ -419,7 +477,9 @@ impl SegmentReader {
     fn fill(&self, entry: &Entry, offset: u64, buf: &mut [u8]) -> Result<()> {
         const BLOCK: u64 = BLOCK_BYTES as u64;
         let (mut at, mut rest) = (offset, buf);
+        let mut ahead = self.ahead(entry, at, rest.len() as u64);
         while !rest.is_empty() {
+            ahead.reached(at);
             let (index, skip) = (at / BLOCK, at % BLOCK);
             let left = entry.bytes - index * BLOCK;
             let run = if skip == 0 {
@@ -443,6 +503,22 @@ impl SegmentReader {
             rest = &mut rest[done..];
         }
         Ok(())
+    }
+
+    /// Tells the disk of `bytes` bytes from `at` of the section's body, some time before each is read.
+    fn ahead(&self, entry: &Entry, at: u64, bytes: u64) -> Ahead<'_> {
+        // One read is asked for as a whole in any case.
+        let told = if bytes > READ_BYTES as u64 {
+            at
+        } else {
+            at + bytes
+        };
+        Ahead {
+            file: &*self.file,
+            body: entry.offset,
+            told,
+            end: at + bytes,
+        }
     }
 
     /// Fills `buf` from `skip` of block `index`.
@@ -496,6 +572,27 @@ impl SegmentReader {
             offset: entry.offset + at,
             section: Some(entry.id.to_string()),
             what: what.to_owned(),
+        }
+    }
+}
+
+/// How much of a long read the disk was told of.
+struct Ahead<'a> {
+    file: &'a dyn DiskFile,
+    /// Where the section begins in the file.
+    body: u64,
+    told: u64,
+    end: u64,
+}
+
+impl Ahead<'_> {
+    /// What comes next is read from `at` of the section.
+    fn reached(&mut self, at: u64) {
+        let until = self.end.min(at + AHEAD_BYTES);
+        if until > self.told && (until == self.end || until - self.told >= READ_BYTES as u64) {
+            self.file
+                .will_read(self.body + self.told, until - self.told);
+            self.told = until;
         }
     }
 }

@@ -14,6 +14,10 @@ use crate::checksum::Crc32c;
 use crate::crypt::seal_new;
 use crate::error::{Result, StorageError};
 
+/// Bytes written at a time, each time synced: a log on the same disk waits for what is ahead of it
+/// there, and behind a whole segment that would be long.
+const SYNC_BYTES: usize = 128 * 1024;
+
 /// Bytes gathered before a write; larger pieces bypass the buffer.
 const BUFFER_BYTES: usize = 1024 * 1024; // 1 MiB: past this a write costs no less per byte
 
@@ -205,10 +209,7 @@ impl SegmentWriter {
         self.put(&trailer.encode())?;
         self.flush()?;
         self.hit(KillPoint::K15Footer)?;
-        if !planted(Bug::SkipSegmentSync) {
-            let synced = self.file.sync_data();
-            synced.map_err(StorageError::io("sync", &self.path))?;
-        }
+        self.sync()?;
         self.hit(KillPoint::K16SegmentSynced)?;
         Ok(trailer.file())
     }
@@ -302,10 +303,21 @@ impl SegmentWriter {
     }
 
     fn write_out(&mut self, bytes: &[u8]) -> Result<()> {
-        if !bytes.is_empty() {
-            let written = self.file.write_at(self.written, bytes);
+        for piece in bytes.chunks(SYNC_BYTES) {
+            let written = self.file.write_at(self.written, piece);
             written.map_err(StorageError::io("write", &self.path))?;
-            self.written += bytes.len() as u64;
+            self.written += piece.len() as u64;
+            if piece.len() == SYNC_BYTES {
+                self.sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        if !planted(Bug::SkipSegmentSync) {
+            let synced = self.file.sync_data();
+            synced.map_err(StorageError::io("sync", &self.path))?;
         }
         Ok(())
     }

@@ -196,6 +196,7 @@ impl FileCheck<'_> {
                         lsn: header.lsn,
                         kind: header.kind,
                         epoch: header.epoch,
+                        file: file.first_lsn(),
                         body,
                     }),
                     Err(StorageError::Corrupt { what, .. }) => Err(what),

@@ -354,6 +354,7 @@ impl Place {
                     lsn,
                     kind: header.kind,
                     epoch: header.epoch,
+                    file: self.header.first_lsn(),
                     body: reader.body(offset, &header)?,
                 })?;
                 *delivered = lsn;

@@ -52,11 +52,13 @@ mod follow;
 mod format;
 mod reader;
 mod recovery;
+mod sync_times;
 mod writer;
 
 pub use check::{LogFile, OnChecked, check_log};
 pub use follow::{Followed, WalFollower};
 pub use recovery::Recovery;
+pub use sync_times::SyncTimes;
 pub use writer::{FrameToWrite, Wal, WalOptions};
 
 /// Bytes one frame's body may have.
@@ -74,6 +76,8 @@ pub struct Frame<'a> {
     pub kind: u8,
     /// The epoch of the file it stood in.
     pub epoch: u64,
+    /// The lowest lsn that file may hold: its name.
+    pub file: u64,
     /// The bytes handed to [`Wal::append`], parts joined.
     pub body: &'a [u8],
 }

@@ -237,6 +237,7 @@ impl FileScan<'_> {
                     lsn: header.lsn,
                     kind: header.kind,
                     epoch: header.epoch,
+                    file: file.first_lsn(),
                     body: reader.body(at, &header)?,
                 })?;
             }

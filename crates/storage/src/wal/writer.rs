@@ -14,6 +14,7 @@ use super::format::{
     file_path,
 };
 use super::recovery::{ClosedFile, NEXT, OnFrame, Recovery, SPARE, recover};
+use super::sync_times::SyncTimes;
 use crate::checksum::crc32c;
 use crate::crypt::{offset_nonce, seal_new};
 use crate::error::{Result, StorageError};
@@ -46,6 +47,8 @@ pub struct WalOptions {
     /// A released file of at most so many bytes is kept to be used again; there is at most one.
     /// Default 64 MiB; 0 keeps none.
     pub spare_bytes_max: u64,
+    /// Where its syncs are timed; logs may share one.
+    pub sync_times: Arc<SyncTimes>,
 }
 
 impl Default for WalOptions {
@@ -57,6 +60,7 @@ impl Default for WalOptions {
             preallocate_bytes_min: 256 * 1024,
             preallocate_bytes_max: 16 * 1024 * 1024,
             spare_bytes_max: 64 * 1024 * 1024,
+            sync_times: Arc::default(),
         }
     }
 }
@@ -490,8 +494,10 @@ impl Wal {
             return Ok(());
         };
         let synced = self
-            .hit(KillPoint::K5SyncIssued)
-            .and_then(|()| sync_file(&*file.file, &file.path))
+            .timed(|| {
+                self.hit(KillPoint::K5SyncIssued)?;
+                sync_file(&*file.file, &file.path)
+            })
             .and_then(|()| self.hit(KillPoint::K6Synced));
         active.poisoned |= synced.is_err();
         synced.map_err(StorageError::into_undecided)?;
@@ -558,7 +564,7 @@ impl Wal {
         let publish = || {
             file.write_at(0, &header.encode())
                 .map_err(StorageError::io("write", &next))?;
-            sync_file(&*file, &next)?;
+            self.timed(|| sync_file(&*file, &next))?;
             disk.rename(&next, &path)
                 .map_err(StorageError::io("rename", &path))?;
             sync_dir(disk, &self.dir)?;
@@ -644,6 +650,10 @@ impl Wal {
             .map_err(StorageError::io("rename", &path))?;
         *spare = Some(file.file_bytes);
         Ok(())
+    }
+
+    fn timed<T>(&self, sync: impl FnOnce() -> T) -> T {
+        self.options.sync_times.time(&*self.env.clock, sync)
     }
 
     fn hit(&self, point: KillPoint) -> Result<()> {

@@ -7,18 +7,29 @@ use crate::tree::File;
 
 /// Every crate with the crates of ours it may be built on. Arrows point one way: a crate only ever
 /// names crates that are placed above it in this table.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("distance", &[]),
-    ("index", &["distance"]),
+    ("quantize", &["distance"]),
+    ("index", &["distance", "quantize"]),
+    ("text", &[]),
+    ("filter", &["text"]),
     ("env", &[]),
     ("storage", &["env"]),
-    ("engine", &["index", "storage", "distance", "env"]),
+    (
+        "engine",
+        &["index", "storage", "filter", "text", "distance", "env"],
+    ),
     ("napi", &["engine", "env"]),
     (
         "testkit",
-        &["distance", "index", "env", "storage", "engine"],
+        &["distance", "index", "filter", "env", "storage", "engine"],
     ),
-    ("fuzz", &["index", "env", "storage", "engine", "testkit"]),
+    (
+        "fuzz",
+        &[
+            "quantize", "index", "filter", "text", "env", "storage", "engine", "testkit",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -6,9 +6,9 @@ use crate::tree::File;
 /// The rooms in tiers: a file may import its own room and the rooms of later tiers.
 ///
 /// A room is a folder, or a file at the top of `ts/`. Files at the top that no row names are the api.
-const TIERS: [&[&str]; 14] = [
+const TIERS: [&[&str]; 15] = [
     &["cli", "server"],
-    &["index.ts", "io"],
+    &["index.ts", "embed", "io"],
     &[API],
     &["cluster"],
     &["replication"],
@@ -16,6 +16,7 @@ const TIERS: [&[&str]; 14] = [
     &["options.ts"],
     &["encryption.ts"],
     &["types.ts"],
+    &["filter.ts"],
     &["infer.ts"],
     &["schema.ts"],
     &["check.ts", "msgpack"],

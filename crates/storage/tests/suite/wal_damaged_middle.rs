@@ -2,10 +2,10 @@
 //! must say so, naming file and offset, or hand over exactly what was acknowledged (where the
 //! bit was of no meaning). It must never skip a frame, change one, or end early without a word.
 
-mod common;
-
 use cairn_env::Env;
 use cairn_storage::{StorageError, WalOptions};
+
+use crate::common;
 use common::*;
 
 fn options() -> WalOptions {

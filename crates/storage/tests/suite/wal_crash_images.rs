@@ -3,9 +3,9 @@
 //! that was acknowledged as synced is there, and what else is there is a prefix of what was
 //! appended.
 
-mod common;
-
 use cairn_testkit::seed_from_env;
+
+use crate::common;
 use common::rounds;
 use common::workload::Run;
 

@@ -2,9 +2,9 @@
 //! and then between. Each recovery starts from what the one before left behind half done.
 //! Nothing acknowledged is ever lost, and recovery always comes to an end.
 
-mod common;
-
 use cairn_testkit::{Choice, seed_from_env};
+
+use crate::common;
 use common::rounds;
 use common::workload::Run;
 

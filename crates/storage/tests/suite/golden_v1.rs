@@ -7,8 +7,6 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +16,8 @@ use cairn_storage::{
     DirectoryLock, Holder, REQUIRED, SectionId, SegmentFile, SegmentReader, SegmentWriter,
     WalOptions, load, publish, read_current,
 };
+
+use crate::common;
 use common::*;
 
 const KEYS: SectionId = SectionId { kind: 1, field: 0 };

@@ -2,10 +2,9 @@
 //! written, or parts of it, or its length with other bytes. Whatever is left: the log opens, what
 //! was synced is there, what follows is a prefix of what was appended, and the cut is counted.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
+use crate::common;
 use common::*;
 
 struct Log {

@@ -2,9 +2,9 @@
 //! still in it, whole, with right checksums, at the very offsets where the new ones will end.
 //! None of them may ever come back.
 
-mod common;
-
 use cairn_storage::WalOptions;
+
+use crate::common;
 use common::*;
 
 /// Frames of one size, so that old and new ones stand at the same offsets.

@@ -2,12 +2,12 @@
 //! returned, the segment is there, whole. Before that it may be missing or broken, and then it
 //! says so; it is never readable with wrong bytes.
 
-mod common;
-
 use std::path::Path;
 
 use cairn_storage::{SegmentReader, StorageError, sync_segment_dir};
 use cairn_testkit::{Choice, SimDisk, sim_env};
+
+use crate::common;
 use common::segments::*;
 use common::*;
 

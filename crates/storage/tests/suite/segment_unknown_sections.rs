@@ -2,9 +2,9 @@
 //! (an index that speeds something up), it is passed over; if it is required (rows that would
 //! be missing), the file is refused by name and left alone.
 
-mod common;
-
 use cairn_storage::{REQUIRED, SectionId, SegmentReader, StorageError};
+
+use crate::common;
 use common::segments::*;
 use common::*;
 

@@ -3,12 +3,12 @@
 //! every later call answers that the log is closed, and no sync is tried again. A new start
 //! finds what is really there, and makes that durable before it shows it.
 
-mod common;
-
 use std::io::ErrorKind;
 
 use cairn_storage::{FRAME_OVERHEAD_BYTES, StorageError};
 use cairn_testkit::{Choice, SimDisk, sim_env};
+
+use crate::common;
 use common::*;
 
 #[test]

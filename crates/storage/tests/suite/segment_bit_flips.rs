@@ -1,9 +1,9 @@
 //! A bit rots in a segment. Whoever reads it gets an error that names file, offset and section,
 //! never a wrong byte; and whoever reads another block of it gets what was written.
 
-mod common;
-
 use cairn_storage::{BLOCK_BYTES, SectionId, SegmentReader, StorageError};
+
+use crate::common;
 use common::segments::*;
 use common::*;
 

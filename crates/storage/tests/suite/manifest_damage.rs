@@ -7,14 +7,14 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use cairn_env::Env;
 use cairn_storage::{
     Leftover, StorageError, leftovers, list_versions, load, publish, read_current,
 };
+
+use crate::common;
 use common::*;
 
 const BODY: &[u8] = b"any bytes the engine likes";

@@ -7,14 +7,14 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 
 use cairn_env::{Env, FaultAction, KillPoint};
 use cairn_storage::{Result, list_versions, load, publish, read_current, record, sync_segment_dir};
 use cairn_testkit::{Choice, SimDisk, sim_env_seeded};
+
+use crate::common;
 use common::*;
 
 const POINTS: [KillPoint; 17] = [

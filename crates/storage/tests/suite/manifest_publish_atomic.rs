@@ -7,8 +7,6 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -18,6 +16,8 @@ use cairn_storage::{
     remove_version,
 };
 use cairn_testkit::{Choice, SimDisk, seed_from_env, sim_env};
+
+use crate::common;
 use common::*;
 
 const DIR: &str = "/db";

@@ -6,8 +6,6 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +13,8 @@ use std::time::Duration;
 use cairn_env::{Clock, Env};
 use cairn_storage::{DirectoryLock, Holder, StorageError};
 use cairn_testkit::{SimClock, TempDir};
+
+use crate::common;
 use common::*;
 
 fn holder(pid: u32) -> Holder {

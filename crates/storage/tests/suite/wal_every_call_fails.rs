@@ -2,12 +2,12 @@
 //! by without. Whatever fails, the log answers with an error and no panic, what it acknowledged
 //! stays, and after a restart it works again, with or without a loss of power between.
 
-mod common;
-
 use std::io::ErrorKind;
 
 use cairn_storage::{Result, StorageError, Wal};
 use cairn_testkit::{Choice, SimDisk, sim_env_seeded};
+
+use crate::common;
 use common::*;
 
 /// What a run has achieved when it ends, however it ends.

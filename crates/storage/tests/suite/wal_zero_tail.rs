@@ -2,8 +2,7 @@
 //! data. Zeros are no frame. They end the log cleanly, however many there are, and count as
 //! neither torn nor damaged.
 
-mod common;
-
+use crate::common;
 use common::*;
 
 #[test]

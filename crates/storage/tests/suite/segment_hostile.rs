@@ -3,10 +3,10 @@
 //! holds is read; it is never a panic, a hang, or memory beyond the size of the file (a length
 //! believed would abort these tests).
 
-mod common;
-
 use cairn_storage::{SectionId, SegmentReader, StorageError};
 use cairn_testkit::{Rng, seed_from_env};
+
+use crate::common;
 use common::segments::*;
 use common::*;
 

@@ -1,7 +1,5 @@
 //! Files of an encrypted database: nothing in clear, nothing forged, and keys that can change.
 
-mod common;
-
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +11,8 @@ use cairn_storage::{
     sealing_unread, wrapping_key_id,
 };
 use cairn_testkit::{Choice, Rng, SimDisk, sim_env_seeded};
+
+use crate::common;
 use common::{
     Owned, append, assert_corrupt, env_on, make_wal_dir, open_wal, read_file, small_options,
     wal_files, write_file,

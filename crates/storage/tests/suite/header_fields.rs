@@ -8,8 +8,6 @@
     reason = "functions that tests share are test code"
 )]
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,6 +18,8 @@ use cairn_storage::{
     BLOCK_BYTES, DataKeys, Holder, Key, KeyProvider, NamedKey, REQUIRED, Result, SectionId,
     SegmentReader, SegmentWriter, StorageError, crc32c, load, publish, read_current,
 };
+
+use crate::common;
 use common::segments::{KNOWN, TRAILER, footer_offset};
 use common::*;
 

@@ -4,8 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +12,7 @@ use cairn_storage::{Followed, StorageError, Wal, WalFollower};
 use cairn_testkit::{Choice, HookedDisk, Rng, SimDisk, seed_from_env, sim_env_seeded};
 use parking_lot::Mutex;
 
+use crate::common;
 use common::workload::options;
 use common::*;
 

@@ -1,4 +1,4 @@
-//! Builds a graph over a data set and prints recall and speed for a sweep of `ef`.
+//! Builds graphs over a data set and prints recall and speed for a sweep of `ef`.
 //!
 //! ```text
 //! CAIRN_BENCH_DATA=<folder> cargo run --release -p cairn-index --example bench -- mnist-784
@@ -10,14 +10,20 @@
 //! | variable             | default               | meaning                                           |
 //! |----------------------|-----------------------|---------------------------------------------------|
 //! | `CAIRN_BENCH_DATA`   |                       | the folder                                        |
+//! | `CAIRN_BENCH_INDEX`  | both                  | `hnsw`, `qg`, or both, interleaved                |
 //! | `CAIRN_BENCH_GRAPH`  | build, do not keep    | a file: read the graph from it, or build and write |
+//! | `CAIRN_BENCH_QG`     | build, do not keep    | the same for the quantised graph                  |
 //! | `CAIRN_BENCH_THREADS`| 2                     | threads of the build; searches use one            |
 //! | `CAIRN_BENCH_EF`     | 10,20,...             | the sweep                                         |
+//! | `CAIRN_BENCH_BITS`   | 1 from 256 dim, else 2| bits of a code of the quantised graph             |
+//! | `CAIRN_BENCH_DEGREE` | 32                    | its links of a node                               |
+//! | `CAIRN_BENCH_REFINE` | 0                     | its `ef_construction`                             |
 //! | `CAIRN_BENCH_M`      | 16                    | `m`                                               |
 //! | `CAIRN_BENCH_EFC`    | 200                   | `ef_construction`                                 |
 //! | `CAIRN_BENCH_ROWS`   | all                   | the first rows only; the truth comes from a scan  |
 //! | `CAIRN_BENCH_QUERIES`| 2000                  | how many queries, at most                         |
 //! | `CAIRN_BENCH_REPEAT` | 3                     | passes; the median is printed with the extremes   |
+//! | `CAIRN_BENCH_CLOCK`  | wall                  | `cpu`: only the time that the thread ran (Linux)  |
 //! | `CAIRN_BENCH_ORDER`  | 0                     | 0: the rows of the file, 1: `locality_order`,     |
 //! |                      |                       | 2: shuffled, 3: shuffled, then `locality_order`   |
 #![expect(
@@ -30,17 +36,15 @@ use std::path::Path;
 use std::time::Instant;
 use std::{env, fs};
 
-use cairn_index::{Graph, HnswConfig, Metric, Query, Scratch, Vectors, Workers, flat};
+use cairn_index::{
+    Effort, Graph, Hit, HnswConfig, Metric, Query, Scratch, Vectors, Workers, flat, qg,
+};
 
 const K: usize = 10;
 
 struct Threads(usize);
 
 impl Workers for Threads {
-    fn count(&self) -> usize {
-        self.0
-    }
-
     fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         std::thread::scope(|scope| {
             for worker in 0..self.0 {
@@ -76,14 +80,69 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         scan(&vectors, &query_rows)?
     };
-    let (graph, seconds) = graph(&vectors)?;
+    // What is printed here is read by bench/native/cairn.mjs.
+    let index = env::var("CAIRN_BENCH_INDEX").unwrap_or_else(|_| "both".into());
     println!(
-        "{set}: rows={rows} dim={dim} build={seconds:.1} s links={:.1} MB vectors={:.1} MB",
-        graph.bytes() as f64 / 1e6,
-        vectors.bytes() as f64 / 1e6,
+        "{set}: rows={rows} dim={dim} vectors={:.1} MB",
+        vectors.bytes() as f64 / 1e6
     );
+    let quantised = if index == "hnsw" {
+        None
+    } else {
+        Some(quantised(&vectors)?)
+    };
     // Recall is counted in the numbers of the file.
-    let mut arranged = (graph, vectors, (0..rows as u32).collect());
+    let hnsw = if index == "qg" {
+        None
+    } else {
+        Some(hnsw(&vectors)?)
+    };
+    let sweep = env::var("CAIRN_BENCH_EF")
+        .unwrap_or_else(|_| "10,15,20,25,30,40,50,60,70,80,100,120,150,200,300,400".into());
+    let own: Vec<u32> = (0..rows as u32).collect();
+    for ef in sweep.split(',') {
+        let ef = ef.parse()?;
+        if let Some((graph, vectors, numbers)) = &hnsw {
+            let sweep = Sweep {
+                name: "hnsw",
+                vectors,
+                queries: &query_rows,
+                numbers,
+                truth: &truth,
+            };
+            sweep.run(ef, |query, scratch, hits| {
+                let all = |_| true;
+                graph.search(vectors, query, K, ef, all, scratch, || false, hits)
+            });
+        }
+        if let Some(graph) = &quantised {
+            let sweep = Sweep {
+                name: "qg",
+                vectors: &vectors,
+                queries: &query_rows,
+                numbers: &own,
+                truth: &truth,
+            };
+            sweep.run(ef, |query, scratch, hits| {
+                let all = |_| true;
+                graph.search(&vectors, query, K, ef, all, scratch, || false, hits)
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The graph of the settings, its rows in the order wanted, and their numbers in the file.
+fn hnsw(vectors: &Vectors) -> Result<Arranged, Box<dyn Error>> {
+    let (graph, seconds) = graph(vectors)?;
+    println!(
+        "hnsw: build={seconds:.1} s links={:.1} MB",
+        graph.bytes() as f64 / 1e6
+    );
+    let rows = vectors.len();
+    let mut copy = Vectors::with_capacity(vectors.dim(), rows);
+    copy.fill_rows(rows, |row, slot| slot.copy_from_slice(vectors.row(row)));
+    let mut arranged = (graph, copy, (0..rows as u32).collect());
     let order = setting("ORDER", 0);
     if order >= 2 {
         arranged = rearrange(&arranged, &shuffled(rows));
@@ -93,14 +152,36 @@ fn main() -> Result<(), Box<dyn Error>> {
         arranged = rearrange(&arranged, &arranged.0.locality_order());
         println!("order={:.2} s", started.elapsed().as_secs_f64());
     }
-    let (graph, vectors, numbers) = arranged;
-    let sweep = env::var("CAIRN_BENCH_EF")
-        .unwrap_or_else(|_| "10,15,20,25,30,40,50,60,70,80,100,120,150,200,300,400".into());
-    for ef in sweep.split(',') {
-        let ef = ef.parse()?;
-        sweep_one(&graph, &vectors, &query_rows, ef, &numbers, &truth);
+    Ok(arranged)
+}
+
+/// The quantised graph of the settings.
+fn quantised(vectors: &Vectors) -> Result<qg::QuantisedGraph, Box<dyn Error>> {
+    let config = qg::Config::new(vectors.dim());
+    let config = qg::Config {
+        degree: setting("DEGREE", config.degree),
+        bits: setting("BITS", usize::from(config.bits)) as u8,
+        ef_construction: setting("REFINE", config.ef_construction),
+        ..config
+    };
+    let kept = env::var("CAIRN_BENCH_QG").ok();
+    if let Some(bytes) = kept.as_ref().and_then(|path| fs::read(path).ok()) {
+        let graph = qg::QuantisedGraph::from_bytes(&bytes, vectors.dim(), vectors.len())?;
+        return Ok(graph);
     }
-    Ok(())
+    let threads = Threads(setting("THREADS", 2));
+    let started = Instant::now();
+    let graph = qg::QuantisedGraph::build(vectors, Metric::L2, &config, &threads, &())?;
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "qg: build={seconds:.1} s records={:.1} MB",
+        graph.bytes() as f64 / 1e6
+    );
+    println!("{:?}", graph.check(vectors)?);
+    if let Some(path) = kept {
+        fs::write(path, graph.to_bytes())?;
+    }
+    Ok(graph)
 }
 
 /// The rows nearest to each query.
@@ -150,61 +231,88 @@ fn shuffled(rows: usize) -> Vec<u32> {
     order
 }
 
-fn sweep_one(
-    graph: &Graph,
-    vectors: &Vectors,
-    queries: &[f32],
-    ef: usize,
-    numbers: &[u32],
-    truth: &[u32],
-) {
-    let mut query = Query::new(&[], vectors.stride());
-    let (mut scratch, mut hits) = (Scratch::new(), Vec::with_capacity(K));
-    let count = queries.len() / vectors.dim();
-    let (mut found, mut hops, mut distances) = (0, 0, 0);
-    let mut speeds = Vec::new();
-    for pass in 0..setting("REPEAT", 3) {
-        let started = Instant::now();
-        let mut answers = Vec::with_capacity(count);
-        for vector in queries.chunks_exact(vectors.dim()) {
-            query.set(vector);
-            let effort = graph
-                .search(
-                    vectors,
-                    &query,
-                    K,
-                    ef,
-                    |_| true,
-                    &mut scratch,
-                    || false,
-                    &mut hits,
-                )
-                .expect("nobody stops it");
-            if pass == 0 {
-                answers.push(hits.clone());
-                hops += effort.hops;
-                distances += effort.distances;
+/// Time since a moment: of this thread on a core with `CAIRN_BENCH_CLOCK=cpu`, otherwise of the world.
+struct Clock(Instant, Option<f64>);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now(), Self::cpu())
+    }
+
+    fn seconds(&self) -> f64 {
+        match (self.1, Self::cpu()) {
+            (Some(from), Some(to)) => to - from,
+            _ => self.0.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn cpu() -> Option<f64> {
+        env::var("CAIRN_BENCH_CLOCK")
+            .ok()
+            .filter(|clock| clock == "cpu")?;
+        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let nanoseconds: f64 = text.split(' ').next()?.parse().ok()?;
+        Some(nanoseconds / 1e9)
+    }
+}
+
+/// One point of a sweep.
+struct Sweep<'a> {
+    name: &'a str,
+    vectors: &'a Vectors,
+    queries: &'a [f32],
+    numbers: &'a [u32],
+    truth: &'a [u32],
+}
+
+impl Sweep<'_> {
+    fn run<E: std::fmt::Debug>(
+        &self,
+        ef: usize,
+        search: impl Fn(&Query, &mut Scratch, &mut Vec<Hit>) -> Result<Effort, E>,
+    ) {
+        let mut query = Query::new(&[], self.vectors.stride());
+        let (mut scratch, mut hits) = (Scratch::new(), Vec::with_capacity(K));
+        let count = self.queries.len() / self.vectors.dim();
+        let (mut found, mut hops, mut distances) = (0, 0, 0);
+        let mut speeds = Vec::new();
+        for pass in 0..setting("REPEAT", 3) {
+            let started = Clock::start();
+            let mut answers = Vec::with_capacity(count);
+            for vector in self.queries.chunks_exact(self.vectors.dim()) {
+                query.set(vector);
+                let effort = search(&query, &mut scratch, &mut hits).expect("nobody stops it");
+                if pass == 0 {
+                    answers.push(hits.clone());
+                    hops += effort.hops;
+                    distances += effort.distances;
+                }
+            }
+            speeds.push(count as f64 / started.seconds());
+            for (at, hits) in answers.iter().enumerate() {
+                let number = |hit: &Hit| self.numbers[hit.row as usize];
+                let right = |row: &&u32| hits.iter().any(|hit| number(hit) == **row);
+                found += self.truth[at * K..(at + 1) * K]
+                    .iter()
+                    .filter(right)
+                    .count();
             }
         }
-        speeds.push(count as f64 / started.elapsed().as_secs_f64());
-        for (at, hits) in answers.iter().enumerate() {
-            let right = |row: &&u32| hits.iter().any(|hit| numbers[hit.row as usize] == **row);
-            found += truth[at * K..(at + 1) * K].iter().filter(right).count();
+        if speeds.len() > 1 {
+            speeds.remove(0); // Warm-up, and it kept the answers.
         }
+        speeds.sort_by(f64::total_cmp);
+        println!(
+            "{:4} ef={ef:4} recall={:.4} qps={:8.0} ({:.0}-{:.0}) hops={:.1} distances={:.0}",
+            self.name,
+            found as f64 / (count * K) as f64,
+            speeds[speeds.len() / 2],
+            speeds[0],
+            speeds[speeds.len() - 1],
+            f64::from(hops) / count as f64,
+            f64::from(distances) / count as f64,
+        );
     }
-    if speeds.len() > 1 {
-        speeds.remove(0); // Warm-up, and it kept the answers.
-    }
-    speeds.sort_by(f64::total_cmp);
-    println!(
-        "ef={ef:4} recall={:.4} qps={:8.0} ({:.0}-{:.0}) hops={:.1} distances={:.0}",
-        found as f64 / (count * K) as f64,
-        speeds[speeds.len() / 2],
-        speeds[0],
-        speeds[speeds.len() - 1],
-        f64::from(hops) / count as f64,
-        f64::from(distances) / count as f64,
-    );
 }
 
 fn graph(vectors: &Vectors) -> Result<(Graph, f64), Box<dyn Error>> {

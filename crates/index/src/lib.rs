@@ -1,4 +1,4 @@
-//! Indexes over vectors in memory: exact scans and HNSW graphs.
+//! Indexes over vectors in memory: exact scans, HNSW graphs and quantised graphs.
 //!
 //! This crate knows rows and distances, and nothing else: no files, no keys, no threads of its own.
 //! Rows live in [`Vectors`]; an index names them by number. What belongs to the world (threads,
@@ -9,25 +9,36 @@
 //! | the exact answer, or a few rows        | [`flat::search`]                            |
 //! | the exact answer over several matrices | [`flat::scan`] into one [`flat::TopK`]      |
 //! | a fast answer over many rows           | [`Graph::build`], [`Graph::search`]         |
+//! | a faster one over rows that stay       | [`qg::QuantisedGraph`]                      |
 //! | rows that arrive one by one            | [`Graph::with_capacity`], [`Graph::insert`] |
+//! | rows of which most components are zero | [`SparseIndex`]                             |
 //!
 //! Distances come from [`cairn_distance`]: smaller is nearer for every metric, `l2` is squared.
-//! Cosine expects rows and queries of unit length.
+//! Cosine expects rows and queries of `f32` to be of unit length. Graphs and exact scans take rows of any
+//! [`Component`], all else rows of `f32`.
 
 #![deny(unsafe_code)]
 
+mod arena;
+mod beam;
+mod bulk;
 pub mod flat;
 mod hit;
 mod hnsw;
+mod input;
+mod parallel;
+pub mod qg;
 mod query;
+mod recall;
+mod sparse;
 mod vectors;
 mod visited;
-mod workers;
 
 pub use cairn_distance::Metric;
+pub use cairn_quantize::{Progress, SingleThread, Workers};
 
 pub use hit::{Effort, Hit, Stopped};
-pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Report, Scratch};
+pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Point, Report, Scratch};
 pub use query::Query;
-pub use vectors::Vectors;
-pub use workers::{Progress, SingleThread, Workers};
+pub use sparse::SparseIndex;
+pub use vectors::{Component, Lender, Vectors};

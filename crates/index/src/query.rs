@@ -1,6 +1,7 @@
 //! The query, laid out as the rows are.
 
 use crate::vectors::stride_of;
+use crate::{Component, Vectors};
 
 /// A padded, 64-byte aligned copy of a query vector, reusable.
 ///
@@ -14,27 +15,38 @@ use crate::vectors::stride_of;
 /// assert_eq!(query.padded()[..4], [4.0, 0.0, 0.0, 0.0]);
 /// ```
 #[derive(Debug)]
-pub struct Query {
-    floats: Vec<f32>,
-    /// Where the aligned copy starts in `floats`.
+pub struct Query<T = f32> {
+    components: Vec<T>,
+    /// Where the aligned copy starts in `components`.
     start: usize,
     stride: usize,
 }
 
 impl Query {
-    /// Copies `vector` into a row of `stride` floats, see [`Vectors::stride`](crate::Vectors::stride).
+    /// [`Query::of`] for rows of `f32`.
     ///
     /// # Panics
-    /// If `stride` is not a multiple of 16, or if `vector` is longer.
+    /// As [`Query::of`].
     #[must_use]
     pub fn new(vector: &[f32], stride: usize) -> Self {
-        assert_eq!(stride, stride_of(stride), "rows are whole cache lines");
-        let spare = stride_of(1) - 1;
-        let floats = vec![0.0f32; stride + spare];
-        let past = floats.as_ptr().addr() % 64 / size_of::<f32>();
-        let start = (stride_of(1) - past) % stride_of(1);
+        Self::of(vector, stride)
+    }
+}
+
+impl<T: Component> Query<T> {
+    /// Copies `vector` into a row of `stride` components, see [`Vectors::stride`](crate::Vectors::stride).
+    ///
+    /// # Panics
+    /// If `stride` is not a multiple of 64 bytes, or if `vector` is longer.
+    #[must_use]
+    pub fn of(vector: &[T], stride: usize) -> Self {
+        let line = stride_of::<T>(1);
+        assert_eq!(stride, stride_of::<T>(stride), "rows are whole cache lines");
+        let components = vec![T::default(); stride + line - 1];
+        let past = components.as_ptr().addr() % 64 / size_of::<T>();
+        let start = (line - past) % line;
         let mut query = Self {
-            floats,
+            components,
             start,
             stride,
         };
@@ -46,24 +58,44 @@ impl Query {
     ///
     /// # Panics
     /// If `vector` is longer than the row.
-    pub fn set(&mut self, vector: &[f32]) {
-        let row = &mut self.floats[self.start..self.start + self.stride];
+    pub fn set(&mut self, vector: &[T]) {
+        let row = &mut self.components[self.start..self.start + self.stride];
         row[..vector.len()].copy_from_slice(vector);
-        row[vector.len()..].fill(0.0);
+        row[vector.len()..].fill(T::default());
+    }
+
+    /// Replaces the vector by what `components` gives; allocates nothing. What does not fit is left out.
+    pub fn fill(&mut self, components: impl Iterator<Item = T>) {
+        let row = &mut self.components[self.start..self.start + self.stride];
+        let padded = components.chain(std::iter::repeat(T::default()));
+        for (slot, component) in row.iter_mut().zip(padded) {
+            *slot = component;
+        }
+    }
+
+    /// The vector as the rows of `vectors` are laid out: with their padding, or without any.
+    ///
+    /// # Panics
+    /// If the query has another stride than rows of that dimension have.
+    #[inline]
+    pub(crate) fn beside(&self, vectors: &Vectors<T>) -> &[T] {
+        let stride = stride_of::<T>(vectors.dim());
+        assert_eq!(self.stride, stride, "the query has another stride");
+        &self.padded()[..vectors.stride()]
     }
 
     /// The vector with its padding, `[stride]`.
     #[inline]
     #[must_use]
-    pub fn padded(&self) -> &[f32] {
-        &self.floats[self.start..self.start + self.stride]
+    pub fn padded(&self) -> &[T] {
+        &self.components[self.start..self.start + self.stride]
     }
 }
 
-impl Clone for Query {
+impl<T: Component> Clone for Query<T> {
     /// A fresh copy: the alignment of the old one says nothing about the new allocation.
     fn clone(&self) -> Self {
-        Self::new(self.padded(), self.stride)
+        Self::of(self.padded(), self.stride)
     }
 }
 
@@ -75,10 +107,13 @@ mod tests {
     fn copies_are_aligned_whatever_the_allocator_returns() {
         let mut kept = Vec::new();
         for dim in 1..200 {
-            let query = Query::new(&vec![1.0; dim], stride_of(dim)).clone();
+            let query = Query::new(&vec![1.0; dim], stride_of::<f32>(dim)).clone();
             assert_eq!(query.padded().as_ptr().addr() % 64, 0);
             assert_eq!(query.padded().iter().sum::<f32>(), dim as f32);
             kept.push(query);
+            let bits = Query::of(&vec![1_u8; dim], stride_of::<u8>(dim)).clone();
+            assert_eq!(bits.padded().as_ptr().addr() % 64, 0);
+            assert_eq!(bits.padded().iter().filter(|&&x| x == 1).count(), dim);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A warm search allocates nothing: not the graph's, with or without a filter, not the scan's.
+//! A warm search allocates nothing: not those of graphs, with or without a filter, not the scan's.
 
 // The only test of this file: the allocator counts for the whole process.
 #![expect(unsafe_code, reason = "an allocator that counts has to be one")]
@@ -8,7 +8,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn_index::{HnswConfig, Metric, Query, Scratch, flat};
+use cairn_index::{HnswConfig, Metric, Query, Scratch, SingleThread, flat, qg};
 use common::{Random, build, clustered, matrix};
 
 struct Counting;
@@ -46,6 +46,9 @@ fn warm_searches_allocate_nothing() {
     rows.extend(twins);
     let vectors = matrix(&rows, Metric::L2);
     let graph = build(&vectors, Metric::L2, &HnswConfig::default());
+    let config = qg::Config::new(20);
+    let quantised =
+        qg::QuantisedGraph::build(&vectors, Metric::L2, &config, &SingleThread, &()).unwrap();
     let queries = clustered(20, 100, 12, &mut random);
     let mut query = Query::new(&queries[0], vectors.stride());
     let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
@@ -57,6 +60,18 @@ fn warm_searches_allocate_nothing() {
             for filter in [1, 3, 50] {
                 let accept = |row| row % filter == 0;
                 graph
+                    .search(
+                        &vectors,
+                        &query,
+                        10,
+                        100,
+                        accept,
+                        &mut scratch,
+                        || false,
+                        &mut hits,
+                    )
+                    .unwrap();
+                quantised
                     .search(
                         &vectors,
                         &query,

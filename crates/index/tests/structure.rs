@@ -3,8 +3,9 @@
 
 mod common;
 
-use cairn_index::{BuildError, Graph, HnswConfig, Metric, Progress, SingleThread};
+use cairn_index::{BuildError, Graph, HnswConfig, Metric, Progress, SingleThread, Workers};
 use common::{Random, Threads, build, clustered, exact, matrix, nearest, normal, recall};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
@@ -126,6 +127,38 @@ fn a_cancelled_build_leaves_nothing() {
     let built = Graph::build(&vectors, Metric::L2, &config, &SingleThread, &progress);
     assert_eq!(built.unwrap_err(), BuildError::Cancelled);
     assert!(progress.0.load(Ordering::Relaxed) < 200);
+}
+
+#[test]
+fn a_worker_that_gives_way_leaves_its_rows_to_the_others() {
+    struct Polite;
+    impl Workers for Polite {
+        fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+            Threads(2).run(work);
+        }
+        fn gives_way(&self, worker: usize) -> bool {
+            BUSY.with(|busy| busy.set(worker == 0));
+            worker == 1
+        }
+    }
+    thread_local! {
+        static BUSY: Cell<bool> = const { Cell::new(true) };
+    }
+    struct Count(AtomicUsize);
+    impl Progress for Count {
+        fn advance(&self, rows: usize) {
+            assert!(BUSY.get(), "the polite worker took rows");
+            self.0.fetch_add(rows, Ordering::Relaxed);
+        }
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+    let vectors = matrix(&normal(4, 1_003, &mut Random::new(18)), Metric::L2);
+    let (config, progress) = (HnswConfig::default(), Count(AtomicUsize::new(0)));
+    let graph = Graph::build(&vectors, Metric::L2, &config, &Polite, &progress).unwrap();
+    assert_eq!(progress.0.load(Ordering::Relaxed), 1_003);
+    assert_eq!(graph.rows(), 1_003);
 }
 
 #[test]

@@ -4,22 +4,24 @@
 //! whose rows are all wanted goes through the kernel for consecutive rows; one that is filtered goes
 //! through the kernel for listed rows, so a row that is not accepted is never read.
 
+mod codes;
 mod top_k;
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use cairn_distance::{Kernels, Metric};
+use cairn_distance::Metric;
 
+pub use codes::{CodeSpace, Codes};
 pub use top_k::TopK;
 
-use crate::{Effort, Hit, Query, Stopped, Vectors};
+use crate::{Component, Effort, Hit, Query, Stopped, Vectors};
 
 /// Rows measured together.
 const BLOCK_ROWS: usize = 64;
 
-/// Floats read between two looks at `stop`: 512 KiB, about 50 microseconds at 10 GB/s.
-const FLOATS_PER_LOOK: usize = 128 * 1024;
+/// Bytes read between two looks at `stop`: about 50 microseconds at 10 GB/s.
+const BYTES_PER_LOOK: usize = 512 * 1024;
 
 /// Finds the `k` accepted rows of `range` nearest to `query`, exactly.
 ///
@@ -55,10 +57,10 @@ const FLOATS_PER_LOOK: usize = 128 * 1024;
     clippy::too_many_arguments,
     reason = "the inner entry point; callers wrap it"
 )]
-pub fn search(
-    vectors: &Vectors,
+pub fn search<T: Component>(
+    vectors: &Vectors<T>,
     metric: Metric,
-    query: &Query,
+    query: &Query<T>,
     k: usize,
     range: Range<u32>,
     accept: impl Fn(u32) -> bool,
@@ -90,10 +92,10 @@ pub fn search(
     clippy::too_many_arguments,
     reason = "the inner entry point; callers wrap it"
 )]
-pub fn scan(
-    vectors: &Vectors,
+pub fn scan<T: Component>(
+    vectors: &Vectors<T>,
     metric: Metric,
-    query: &Query,
+    query: &Query<T>,
     range: Range<u32>,
     offset: u32,
     accept: impl Fn(u32) -> bool,
@@ -102,26 +104,23 @@ pub fn scan(
     top: &mut TopK,
 ) -> Result<Effort, Stopped> {
     let stride = vectors.stride();
-    let query = query.padded();
-    assert_eq!(
-        query.len(),
-        stride,
-        "the query has the stride of the matrix"
-    );
-    let kernels = Kernels::<f32>::new(metric);
+    let query = query.beside(vectors);
+    let kernels = vectors.kernels(metric);
     let base = vectors.as_slice();
     let end = range.end.min(vectors.len() as u32);
     offset.checked_add(end).expect("row numbers are u32");
-    let blocks_per_look = (FLOATS_PER_LOOK / (stride * BLOCK_ROWS)).max(1);
+    let blocks_per_look = (BYTES_PER_LOOK / (stride * size_of::<T>() * BLOCK_ROWS)).max(1);
 
     let mut effort = Effort::default();
     let mut rows = [0u32; BLOCK_ROWS];
     let mut distances = [0.0f32; BLOCK_ROWS];
     let blocks = (range.start..end).step_by(BLOCK_ROWS);
+    let mut behind = vectors.behind(range.start);
     for (block, first) in blocks.enumerate() {
         if block % blocks_per_look == 0 && stop() {
             return Err(Stopped);
         }
+        behind.reached(first);
         let last = end.min(first.saturating_add(BLOCK_ROWS as u32));
         let mut count = 0;
         for row in first..last {
@@ -130,15 +129,16 @@ pub fn scan(
         }
         let distances = &mut distances[..count];
         if count == (last - first) as usize {
-            let floats = first as usize * stride..last as usize * stride;
-            kernels.block(query, &base[floats], stride, distances);
+            let block = first as usize * stride..last as usize * stride;
+            kernels.block(query, &base[block], stride, distances);
         } else {
             kernels.many(query, base, stride, &rows[..count], distances);
         }
         effort.distances = effort.distances.saturating_add(count as u32);
         for (&row, &distance) in rows[..count].iter().zip(&*distances) {
-            top.push(distance, offset + row, &tie);
+            top.push(vectors.scaled(row, distance), offset + row, &tie);
         }
     }
+    behind.reached(end);
     Ok(effort)
 }

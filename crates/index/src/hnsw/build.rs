@@ -7,7 +7,7 @@ use cairn_distance::Metric;
 
 use super::scratch::Scratch;
 use super::{ConfigError, Graph, HnswConfig};
-use crate::{Progress, Vectors, Workers};
+use crate::{Component, Progress, Vectors, Workers};
 
 /// Rows a worker takes at a time, and between two looks at `cancelled`.
 const ROWS_PER_TURN: usize = 16;
@@ -23,7 +23,7 @@ pub enum BuildError {
     Config(#[from] ConfigError),
 }
 
-impl Graph {
+impl<T: Component> Graph<T> {
     /// Builds the graph over every row of `vectors`.
     ///
     /// With one worker the result depends on nothing but the arguments. With several, links differ
@@ -37,39 +37,54 @@ impl Graph {
     /// # Panics
     /// If there are more than 2^31 - 2 rows.
     pub fn build(
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         metric: Metric,
         config: &HnswConfig,
         workers: &dyn Workers,
         progress: &dyn Progress,
     ) -> Result<Self, BuildError> {
-        let rows = vectors.len();
-        let graph = Self::with_capacity(metric, config, rows)?;
-        if rows == 0 {
-            return Ok(graph);
-        }
+        let graph = Self::empty(metric, config, vectors.len())?;
         let order = order(graph.links.levels());
-        graph.add(vectors, order[0], &mut Scratch::new());
-        progress.advance(1);
-        let next = AtomicUsize::new(1);
-        workers.run(&|_| {
+        graph.add_all(vectors, &order, workers, progress)?;
+        Ok(graph)
+    }
+
+    /// Inserts `rows` in this order; the very first row of the graph before all others.
+    pub(super) fn add_all(
+        &self,
+        vectors: &Vectors<T>,
+        mut rows: &[u32],
+        workers: &dyn Workers,
+        progress: &dyn Progress,
+    ) -> Result<(), BuildError> {
+        if let (0, Some((&first, others))) = (self.rows(), rows.split_first()) {
+            self.add(vectors, first, &mut Scratch::new());
+            progress.advance(1);
+            rows = others;
+        }
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        workers.run(&|worker| {
             let mut scratch = Scratch::new();
-            while !progress.cancelled() {
+            while !progress.cancelled() && next.load(Ordering::Relaxed) < rows.len() {
+                if workers.gives_way(worker) {
+                    continue;
+                }
                 let first = next.fetch_add(ROWS_PER_TURN, Ordering::Relaxed);
-                let last = rows.min(first + ROWS_PER_TURN);
+                let last = rows.len().min(first + ROWS_PER_TURN);
                 if first >= last {
                     return;
                 }
-                for &row in &order[first..last] {
-                    graph.add(vectors, row, &mut scratch);
+                for &row in &rows[first..last] {
+                    self.add(vectors, row, &mut scratch);
                 }
+                done.fetch_add(last - first, Ordering::Relaxed);
                 progress.advance(last - first);
             }
         });
-        if graph.rows() < rows {
+        if done.into_inner() < rows.len() {
             return Err(BuildError::Cancelled);
         }
-        Ok(graph)
+        Ok(())
     }
 }
 
@@ -79,7 +94,7 @@ impl Graph {
 /// reached by links before its many rows arrive. In the order of rows alone, data that comes sorted
 /// by region ends in a graph where regions know only the one that came before: of 10,000 rows in
 /// 50 clusters, sorted, 280 did not find themselves with `ef` 64; this way all do.
-fn order(levels: &[u8]) -> Vec<u32> {
+pub(super) fn order(levels: &[u8]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..levels.len() as u32).collect();
     order.sort_by_key(|&row| Reverse(levels[row as usize]));
     order

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use cairn_distance::Metric;
 
 use super::Graph;
-use crate::Vectors;
+use crate::{Component, Vectors};
 
 /// What [`Graph::check`] counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Report {
     pub twins: usize,
 }
 
-impl Graph {
+impl<T: Component> Graph<T> {
     /// Checks the structure, in time proportional to the links, and counts.
     ///
     /// No insert may run meanwhile.
@@ -36,7 +36,7 @@ impl Graph {
     /// itself, to a row that does not exist or does not reach the layer, two links to one row, an
     /// entry point that is not on its layer, a twin with another vector, or a row that the entry point does not lead to on
     /// layer 0.
-    pub fn check(&self, vectors: &Vectors, metric: Metric) -> Result<Report, String> {
+    pub fn check(&self, vectors: &Vectors<T>, metric: Metric) -> Result<Report, String> {
         let rows = self.rows();
         if metric != self.metric() {
             return Err(format!("the metric is {}, not {metric}", self.metric()));

@@ -10,7 +10,7 @@
 //! |     16 |     4 | `m0`                                                             |
 //! |     20 |     4 | `m_max`                                                          |
 //! |     24 |     4 | `ef_construction`                                                |
-//! |     28 |     1 | metric: 0 cosine, 1 l2, 2 dot, 3 l1                              |
+//! |     28 |     1 | metric: 0 cosine, 1 l2, 2 dot, 3 l1, 4 hamming                   |
 //! |     29 |     3 | zero                                                             |
 //! |     32 |     8 | `level_mult`, IEEE 754 binary64                                  |
 //! |     40 |     8 | `seed`                                                           |
@@ -37,14 +37,21 @@
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 
-use cairn_distance::{Kernels, Metric};
+use cairn_distance::{Kernels, Metric, Simd};
 
 use super::level::LEVEL_MAX;
 use super::links::{Links, NONE, TWIN};
 use super::{ConfigError, EntryPoint, Graph, HnswConfig, ROWS_MAX};
+use crate::Component;
+use crate::input::{Fault, Input};
 
 const MAGIC: [u8; 8] = *b"CRNHNSW1";
-const HEADER_BYTES: usize = 56;
+
+/// Lists are handed over when there are as many bytes of them.
+const PART_BYTES: usize = 256 * 1024;
+
+/// A list has at most 512 links.
+const LIST_BYTES_MAX: usize = 2 + 4 * 512;
 
 /// Bytes that are not a graph of this format.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -112,20 +119,39 @@ pub enum FormatError {
 }
 
 impl Graph {
+    /// [`Graph::read`] for rows of `f32`.
+    ///
+    /// # Errors
+    /// As [`Graph::read`].
+    pub fn from_bytes(bytes: &[u8], rows: usize) -> Result<Self, FormatError> {
+        Self::read(bytes, rows)
+    }
+}
+
+impl<T: Component> Graph<T> {
     /// The graph as bytes, laid out as the documentation of `hnsw/format.rs` says.
     ///
     /// The rows inserted must be `0..rows()`, and no insert may run meanwhile.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let written = self.write(|bytes| {
+            all.extend_from_slice(bytes);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match written {
+            Ok(()) => all,
+        }
+    }
+
+    /// As [`Graph::to_bytes`], a part after the other.
+    ///
+    /// # Errors
+    /// The first one of `put`, which is then not called again.
+    pub fn write<E>(&self, mut put: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let rows = self.rows();
         let levels = &self.links.levels()[..rows];
-        let list = |(row, layer)| self.links.list(row, layer);
-        let nodes = || {
-            let rows = (0u32..).zip(levels);
-            rows.flat_map(|(row, &level)| (0..=level).map(move |layer| (row, layer)))
-        };
-        let list_bytes: usize = nodes().map(|node| 2 + 4 * list(node).slots().count()).sum();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + rows + list_bytes);
+        let mut bytes = Vec::with_capacity(PART_BYTES + LIST_BYTES_MAX);
         bytes.extend(MAGIC);
         let config = &self.config;
         for number in [
@@ -143,17 +169,25 @@ impl Graph {
         let entry = self.entry.load().map_or(NONE, |(row, _)| row);
         bytes.extend(entry.to_le_bytes());
         bytes.extend([0; 4]);
-        bytes.extend(levels);
-        for node in nodes() {
-            let list = list(node);
-            bytes.extend((list.slots().count() as u16).to_le_bytes());
-            list.slots()
-                .for_each(|slot| bytes.extend(slot.to_le_bytes()));
+        put(&bytes)?;
+        put(levels)?;
+        bytes.clear();
+        for (row, &level) in (0u32..).zip(levels) {
+            for layer in 0..=level {
+                let list = self.links.list(row, layer);
+                bytes.extend((list.slots().count() as u16).to_le_bytes());
+                list.slots()
+                    .for_each(|slot| bytes.extend(slot.to_le_bytes()));
+                if bytes.len() >= PART_BYTES {
+                    put(&bytes)?;
+                    bytes.clear();
+                }
+            }
         }
-        bytes
+        put(&bytes)
     }
 
-    /// Reads a graph over `rows` rows. Never panics, whatever the bytes; what it returns can be
+    /// Reads a graph over `rows` rows of `T`. Never panics, whatever the bytes; what it returns can be
     /// searched and grown without a panic, too.
     ///
     /// Links that lead both ways are what later inserts rely on to keep every row in reach. Whether
@@ -161,8 +195,8 @@ impl Graph {
     ///
     /// # Errors
     /// [`FormatError`] names the first thing found wrong.
-    pub fn from_bytes(bytes: &[u8], rows: usize) -> Result<Self, FormatError> {
-        let mut input = Input { bytes, at: 0 };
+    pub fn read(bytes: &[u8], rows: usize) -> Result<Self, FormatError> {
+        let mut input = Input::new(bytes);
         if input.array::<8>()? != MAGIC {
             return Err(FormatError::Magic);
         }
@@ -174,6 +208,8 @@ impl Graph {
             });
         }
         let (config, metric) = read_config(&mut input)?;
+        let kernels = Kernels::with_simd(metric, Simd::active());
+        let kernels = kernels.ok_or(FormatError::Header { offset: 28 })?;
         let entry = u32::from_le_bytes(input.array()?);
         input.zeros(4)?;
         let entry_exists = (entry as usize) < rows || (rows == 0 && entry == NONE);
@@ -207,7 +243,7 @@ impl Graph {
         }
         Ok(Self {
             config,
-            kernels: Kernels::new(metric),
+            kernels,
             links,
             entry: entry_point,
             rows: AtomicUsize::new(rows),
@@ -306,53 +342,20 @@ fn metric_code(metric: Metric) -> u8 {
         Metric::L2 => 1,
         Metric::Dot => 2,
         Metric::L1 => 3,
+        Metric::Hamming => 4,
     }
 }
 
 fn metric_of(code: u8) -> Option<Metric> {
-    Metric::ALL
-        .into_iter()
-        .find(|&metric| metric_code(metric) == code)
+    let mut all = Metric::ALL.into_iter().chain([Metric::Hamming]);
+    all.find(|&metric| metric_code(metric) == code)
 }
 
-/// What is left to read.
-struct Input<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Input<'a> {
-    fn left(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    fn take(&mut self, count: usize) -> Result<&'a [u8], FormatError> {
-        let taken = self.bytes[self.at..]
-            .get(..count)
-            .ok_or(FormatError::Length {
-                bytes: self.bytes.len(),
-            })?;
-        self.at += count;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
-        Ok(self
-            .take(N)?
-            .try_into()
-            .expect("as many bytes as asked for"))
-    }
-
-    fn number(&mut self) -> Result<usize, FormatError> {
-        Ok(u32::from_le_bytes(self.array()?) as usize)
-    }
-
-    fn zeros(&mut self, count: usize) -> Result<(), FormatError> {
-        let offset = self.at;
-        if self.take(count)?.iter().all(|&byte| byte == 0) {
-            Ok(())
-        } else {
-            Err(FormatError::Header { offset })
+impl From<Fault> for FormatError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Length { bytes } => Self::Length { bytes },
+            Fault::NotZero { offset } => Self::Header { offset },
         }
     }
 }

@@ -13,13 +13,13 @@ use super::prune::select;
 use super::scratch::Scratch;
 use super::tree::Tree;
 use super::walk::Walk;
-use crate::{Effort, Hit, Vectors};
+use crate::{Component, Effort, Hit, Vectors};
 
 /// The candidate list of the search that an insert ends with: short, as those of the most careless
 /// users will be.
 const FIND_EF: usize = 32;
 
-impl Graph {
+impl<T: Component> Graph<T> {
     /// Inserts `row`, whose vector is in `vectors`. Returns false if it was inserted before.
     ///
     /// Any number of threads may insert different rows while others search; an insert that has
@@ -32,7 +32,7 @@ impl Graph {
     ///
     /// # Panics
     /// If `row` is not below [`Graph::capacity`], or not in `vectors`.
-    pub fn insert(&self, vectors: &Vectors, row: u32, scratch: &mut Scratch) -> bool {
+    pub fn insert(&self, vectors: &Vectors<T>, row: u32, scratch: &mut Scratch) -> bool {
         let added = self.add(vectors, row, scratch);
         if added {
             self.make_findable(vectors, row, scratch);
@@ -42,7 +42,7 @@ impl Graph {
 
     /// [`Graph::insert`] without the search at the end. A build does not need it: its order of rows
     /// sees to it that regions know each other.
-    pub(super) fn add(&self, vectors: &Vectors, row: u32, scratch: &mut Scratch) -> bool {
+    pub(super) fn add(&self, vectors: &Vectors<T>, row: u32, scratch: &mut Scratch) -> bool {
         assert!(
             (row as usize) < self.capacity(),
             "no room, capacity={}",
@@ -84,7 +84,7 @@ impl Graph {
     /// The place where it ends has no link to anything nearer, so pruning has no reason to drop the
     /// new link at once. Later it may: of 10,000 rows in 50 clusters, sorted, 164 were not found right
     /// after their insert without this and 264 in the end, with it none and 41.
-    fn make_findable(&self, vectors: &Vectors, row: u32, scratch: &mut Scratch) {
+    fn make_findable(&self, vectors: &Vectors<T>, row: u32, scratch: &mut Scratch) {
         let Some((entry, top)) = self.entry.load() else {
             return;
         };
@@ -118,7 +118,7 @@ impl Graph {
     /// vector, hangs it behind that row and returns true.
     fn connect(
         &self,
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         tree: &Tree,
         row: u32,
         (entry, top): (u32, u8),
@@ -169,7 +169,7 @@ impl Graph {
     }
 
     /// Leaves in `scratch` the `ef_construction` nodes of `layer` nearest to the query, at least one.
-    fn candidates(&self, walk: &Walk<'_>, layer: u8, start: Hit, scratch: &mut Scratch) {
+    fn candidates(&self, walk: &Walk<'_, T>, layer: u8, start: Hit, scratch: &mut Scratch) {
         let ef = self.config.ef_construction.min(self.capacity());
         let walked = walk.search(layer, start, ef, scratch, |_| true, || false);
         walked.expect("nobody stops an insert");
@@ -181,7 +181,7 @@ impl Graph {
     /// below the nearest. Returns the parent.
     fn connect_to_parent(
         &self,
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         tree: &Tree,
         row: u32,
         chosen: &[Hit],
@@ -217,7 +217,7 @@ impl Graph {
     /// the lock of `row`, so that whoever finds `row` and locks it sees list and parent.
     fn adopt(
         &self,
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         tree: &Tree,
         parent: u32,
         row: u32,
@@ -240,7 +240,7 @@ impl Graph {
     /// Hangs `row` behind `same`, whose vector it has. False if there is no place for it.
     fn connect_twin(
         &self,
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         tree: &Tree,
         row: u32,
         same: u32,
@@ -285,7 +285,7 @@ impl Graph {
     /// it is full. The caller holds the lock of `node`.
     fn link(
         &self,
-        vectors: &Vectors,
+        vectors: &Vectors<T>,
         tree: &Tree,
         node: u32,
         row: u32,
@@ -349,7 +349,7 @@ impl Adoption {
 }
 
 /// A candidate with the vector of `row`.
-fn twin(walk: &Walk<'_>, row: u32, candidates: &[Hit]) -> Option<u32> {
+fn twin<T: Component>(walk: &Walk<'_, T>, row: u32, candidates: &[Hit]) -> Option<u32> {
     // The kernels give equal vectors equal distances, so few candidates are compared in full.
     let own = walk.distance(row);
     let same = |hit: &&Hit| hit.distance == own && walk.row(hit.row) == walk.row(row);

@@ -29,7 +29,7 @@ fn level_of(seed: u64, row: u32, level_mult: f64) -> u8 {
 }
 
 /// The finaliser of SplitMix64: a bijection whose output bits each depend on all input bits.
-pub(super) fn mix(mut x: u64) -> u64 {
+pub(crate) fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -9,7 +9,7 @@
 //! | paper                        | here                                             |
 //! |------------------------------|--------------------------------------------------|
 //! | algorithm 1, insert          | `insert.rs`, `build.rs`                          |
-//! | algorithm 2, search a layer  | `walk.rs`, with the queues of `beam.rs`          |
+//! | algorithm 2, search a layer  | `walk.rs`, with the queues of `../beam.rs`       |
 //! | algorithm 4, heuristic       | `prune.rs`                                       |
 //! | algorithm 5, search          | `search.rs`                                      |
 //!
@@ -30,8 +30,8 @@
 //! walks do not follow: a walk meets one node at each place. Only when a search hands over its
 //! results does it unfold them into all the rows that they stand for.
 
-mod beam;
 mod build;
+mod calibrate;
 mod check;
 mod config;
 mod format;
@@ -52,15 +52,21 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use cairn_distance::{Kernels, Metric};
 
 pub use build::BuildError;
+pub use calibrate::Point;
 pub use check::Report;
 pub use config::{ConfigError, HnswConfig};
 pub use format::FormatError;
 pub use scratch::Scratch;
 
+pub(crate) use level::mix;
+
+use crate::Component;
+
 use links::Links;
 use tree::Tree;
 
 /// A graph over the rows of a matrix, which it does not hold: every call that measures is given it.
+/// Rows are of `f32` unless said otherwise.
 ///
 /// Searches may run while rows are inserted, from any number of threads.
 ///
@@ -78,9 +84,9 @@ use tree::Tree;
 /// assert_eq!(hits.iter().map(|hit| hit.row).collect::<Vec<_>>(), [41, 40, 43]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Graph {
+pub struct Graph<T: Component = f32> {
     config: HnswConfig,
-    kernels: Kernels<f32>,
+    kernels: Kernels<T>,
     links: Links,
     entry: EntryPoint,
     /// Rows inserted.
@@ -92,7 +98,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph with room for `rows` rows.
+    /// An empty graph with room for `rows` rows of `f32`.
     ///
     /// # Errors
     /// [`ConfigError`] if a parameter is outside its range.
@@ -104,6 +110,13 @@ impl Graph {
         config: &HnswConfig,
         rows: usize,
     ) -> Result<Self, ConfigError> {
+        Self::empty(metric, config, rows)
+    }
+}
+
+impl<T: Component> Graph<T> {
+    /// An empty graph with room for `rows` rows.
+    fn empty(metric: Metric, config: &HnswConfig, rows: usize) -> Result<Self, ConfigError> {
         config.validate()?;
         assert!(rows <= ROWS_MAX, "a graph holds at most 2^31 - 2 rows");
         let levels = level::levels(config, 0..rows as u32);
@@ -173,7 +186,7 @@ impl Graph {
     }
 }
 
-impl fmt::Debug for Graph {
+impl<T: Component> fmt::Debug for Graph<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Graph")
             .field("metric", &self.metric())
@@ -186,9 +199,9 @@ impl fmt::Debug for Graph {
 
 /// Most rows of a graph: a row, shifted by one bit, is part of a queue entry, and two numbers of the
 /// remaining ones have a meaning of their own in the tree.
-const ROWS_MAX: usize = (1 << 31) - 2;
+pub(crate) const ROWS_MAX: usize = (1 << 31) - 2;
 
-const _: () = assert!(ROWS_MAX < beam::ROWS_MAX);
+const _: () = assert!(ROWS_MAX < crate::beam::ROWS_MAX);
 
 /// Where every search starts: the row and its level, in one word so that they change together.
 struct EntryPoint(AtomicU64);

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::links::{Links, TWIN};
 use super::{EntryPoint, Graph};
+use crate::Component;
 
-impl Graph {
+impl<T: Component> Graph<T> {
     /// An order of the rows in which neighbours come close to each other: its element `i` is the row
     /// that should become row `i`.
     ///

@@ -11,14 +11,14 @@
 //! kept one 418, 20 % nearer 429.
 
 use super::walk::Walk;
-use crate::Hit;
+use crate::{Component, Hit};
 
 /// Moves to `kept` the candidates that the node should be linked to, at most `room`.
 ///
 /// `candidates` come nearest first, with their distances from the node; those that `must` names
 /// are kept in any case, as far as they fit.
-pub(super) fn select(
-    walk: &Walk<'_>,
+pub(super) fn select<T: Component>(
+    walk: &Walk<'_, T>,
     candidates: &[Hit],
     room: usize,
     must: impl Fn(u32) -> bool,

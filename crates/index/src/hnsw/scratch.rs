@@ -1,7 +1,8 @@
 //! Memory that searches and inserts reuse.
 
-use super::beam::Beam;
 use crate::Hit;
+use crate::beam::Beam;
+use crate::qg::Space;
 use crate::visited::Visited;
 
 /// Working memory of one search or insert at a time.
@@ -10,18 +11,22 @@ use crate::visited::Visited;
 /// nothing. Keep one per thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    pub(super) visited: Visited,
-    pub(super) beam: Beam,
+    pub(crate) visited: Visited,
+    pub(crate) beam: Beam,
     /// Links of the node being expanded that were not seen before.
     pub(super) fresh: Vec<u32>,
     /// Twins still to look at.
-    pub(super) queue: Vec<u32>,
+    pub(crate) queue: Vec<u32>,
     /// Candidates for a list, nearest first.
     pub(super) candidates: Vec<Hit>,
     /// Neighbours chosen for a new node, one list per layer.
     pub(super) chosen: Vec<Vec<Hit>>,
+    /// What only searches of a quantised graph need.
+    pub(crate) space: Space,
     /// Neighbours kept by the pruning of another node's list.
     pub(super) kept: Vec<Hit>,
+    /// A row that searches pass by as if it had never been inserted.
+    pub(super) hidden: Option<u32>,
 }
 
 impl Scratch {
@@ -29,5 +34,12 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has [`Graph::search`](crate::Graph::search) pass by `row` from now on, so that what is asked for
+    /// its vector is an unseen query: its own links would name its neighbours. A row with twins, which
+    /// can be reached through it alone, is still walked through.
+    pub fn hide(&mut self, row: Option<u32>) {
+        self.hidden = row;
     }
 }

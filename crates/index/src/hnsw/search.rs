@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use super::Graph;
 use super::scratch::Scratch;
 use super::walk::Walk;
-use crate::{Effort, Hit, Query, Stopped, Vectors};
+use crate::{Component, Effort, Hit, Query, Stopped, Vectors};
 
-impl Graph {
+impl<T: Component> Graph<T> {
     /// Finds about the `k` accepted rows nearest to `query`.
     ///
     /// Shapes: `vectors` holds every row inserted; `query` has its stride. `hits` is cleared, then
@@ -31,8 +31,8 @@ impl Graph {
     )]
     pub fn search(
         &self,
-        vectors: &Vectors,
-        query: &Query,
+        vectors: &Vectors<T>,
+        query: &Query<T>,
         k: usize,
         ef: usize,
         accept: impl Fn(u32) -> bool,
@@ -48,7 +48,8 @@ impl Graph {
         if k == 0 {
             return Ok(effort);
         }
-        let walk = Walk::new(&self.links, &self.kernels, vectors, query.padded());
+        let kernels = vectors.kernels(self.metric());
+        let walk = Walk::new(&self.links, &kernels, vectors, query.beside(vectors));
         let start = Hit {
             distance: walk.distance(entry),
             row: entry,
@@ -59,6 +60,9 @@ impl Graph {
         let ef = ef.max(k).min(self.capacity());
         let twins = self.twins.load(Ordering::Relaxed) > 0;
         let mut queue = std::mem::take(&mut scratch.queue);
+        // Only as the entry is it met at all.
+        let hidden = scratch.hidden;
+        let accept = |row| Some(row) != hidden && accept(row);
         let keep = |row| accept(row) || (twins && self.stands_for(row, &accept, &mut queue));
         let walked = walk.search(0, start, ef, scratch, keep, stop);
         if walked.is_err() {

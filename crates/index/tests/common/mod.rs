@@ -139,10 +139,6 @@ pub fn recall(graph: &Graph, vectors: &Vectors, queries: &[Vec<f32>], k: usize, 
 pub struct Threads(pub usize);
 
 impl Workers for Threads {
-    fn count(&self) -> usize {
-        self.0
-    }
-
     fn run(&self, work: &(dyn Fn(usize) + Sync)) {
         std::thread::scope(|scope| {
             for worker in 0..self.0 {

@@ -20,11 +20,11 @@ use crate::Hit;
 const EXPANDED: u64 = 1;
 
 /// Rows must leave room for the bit.
-pub(super) const ROWS_MAX: usize = 1 << 31;
+pub(crate) const ROWS_MAX: usize = 1 << 31;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Beam {
+pub(crate) struct Beam {
     /// The nearest results, nearest first, at most `ef`.
     near: Vec<u64>,
     ef: usize,
@@ -36,7 +36,7 @@ pub(super) struct Beam {
 
 impl Beam {
     /// Empties the beam and makes it keep the `ef` nearest, at least one.
-    pub(super) fn begin(&mut self, ef: usize) {
+    pub(crate) fn begin(&mut self, ef: usize) {
         self.ef = ef.max(1);
         self.near.clear();
         self.near.reserve(self.ef);
@@ -46,7 +46,7 @@ impl Beam {
 
     /// A node at this distance or farther changes nothing. Infinity while there is room.
     #[inline(always)]
-    pub(super) fn bound(&self) -> f32 {
+    pub(crate) fn bound(&self) -> f32 {
         if self.near.len() == self.ef {
             distance_of(self.near[self.ef - 1])
         } else {
@@ -54,15 +54,23 @@ impl Beam {
         }
     }
 
+    /// The distance of the `count`-th result; infinity if there are fewer.
+    #[inline(always)]
+    pub(crate) fn nth(&self, count: usize) -> f32 {
+        self.near
+            .get(count - 1)
+            .map_or(f32::INFINITY, |&entry| distance_of(entry))
+    }
+
     /// Whether `ef` results are held.
     #[inline(always)]
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.near.len() == self.ef
     }
 
     /// Adds a result, which may push out the farthest.
     #[inline]
-    pub(super) fn keep(&mut self, distance: f32, row: u32) {
+    pub(crate) fn keep(&mut self, distance: f32, row: u32) {
         let entry = entry(distance, row);
         let at = self.near.partition_point(|&other| other < entry);
         if self.near.len() == self.ef {
@@ -80,29 +88,35 @@ impl Beam {
 
     /// Adds a node that is walked but is no result.
     #[inline]
-    pub(super) fn pass(&mut self, distance: f32, row: u32) {
+    pub(crate) fn pass(&mut self, distance: f32, row: u32) {
         self.passing.push(Reverse(entry(distance, row)));
     }
 
     /// Takes the nearest node not yet expanded; none if no further one can improve the results.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<u32> {
+    pub(crate) fn next(&mut self) -> Option<u32> {
+        self.next_hit().map(|hit| hit.row)
+    }
+
+    /// [`Beam::next`] with the distance that it came with.
+    #[inline]
+    pub(crate) fn next_hit(&mut self) -> Option<Hit> {
         if let Some(&Reverse(passing)) = self.passing.peek() {
             if self.cursor < self.near.len() {
                 if passing < self.near[self.cursor] {
                     self.passing.pop();
-                    return Some(row_of(passing));
+                    return Some(hit_of(passing));
                 }
             } else {
                 // All results are expanded. What is beyond the farthest of a full beam is of no use.
                 let useful = !self.is_full() || passing <= self.near[self.ef - 1];
                 self.passing.pop();
-                return useful.then(|| row_of(passing));
+                return useful.then(|| hit_of(passing));
             }
         }
         let entry = self.near.get_mut(self.cursor)?;
         *entry |= EXPANDED;
-        let row = row_of(*entry);
+        let hit = hit_of(*entry);
         self.cursor += 1;
         while self
             .near
@@ -111,22 +125,19 @@ impl Beam {
         {
             self.cursor += 1;
         }
-        Some(row)
+        Some(hit)
     }
 
     /// The node that [`Beam::next`] would return if nothing were added before, unless it is one that
     /// only passes.
     #[inline(always)]
-    pub(super) fn peek(&self) -> Option<u32> {
+    pub(crate) fn peek(&self) -> Option<u32> {
         self.near.get(self.cursor).map(|&entry| row_of(entry))
     }
 
     /// The results, nearest first, ties by lower row.
-    pub(super) fn hits(&self) -> impl ExactSizeIterator<Item = Hit> + '_ {
-        self.near.iter().map(|&entry| Hit {
-            distance: distance_of(entry),
-            row: row_of(entry),
-        })
+    pub(crate) fn hits(&self) -> impl ExactSizeIterator<Item = Hit> + '_ {
+        self.near.iter().map(|&entry| hit_of(entry))
     }
 }
 
@@ -145,6 +156,14 @@ fn distance_of(entry: u64) -> f32 {
     let bits = (entry >> 32) as u32;
     let flip = ((!bits as i32 >> 31) as u32) | 0x8000_0000;
     f32::from_bits(bits ^ flip)
+}
+
+#[inline(always)]
+fn hit_of(entry: u64) -> Hit {
+    Hit {
+        distance: distance_of(entry),
+        row: row_of(entry),
+    }
 }
 
 #[inline(always)]

@@ -1,0 +1,170 @@
+//! A scan of codes finds what a scan of rows finds, by measuring few of them.
+
+mod common;
+
+use cairn_index::flat::{self, CodeSpace, Codes, TopK};
+use cairn_index::{Effort, Hit, Metric, Query, Vectors};
+use common::{Random, clustered, matrix, normal, prepared};
+
+const DEVIATIONS: f32 = 3.3;
+
+fn by_codes(
+    codes: &Codes,
+    vectors: &Vectors,
+    query: &Query,
+    k: usize,
+    accept: impl Fn(u32) -> bool,
+    space: &mut CodeSpace,
+) -> (Vec<Hit>, Effort) {
+    let tie = |a: u32, b: u32| a.cmp(&b);
+    let mut top = TopK::new(k);
+    let scanned = codes.scan(
+        vectors,
+        query,
+        DEVIATIONS,
+        accept,
+        tie,
+        || false,
+        space,
+        &mut top,
+    );
+    let mut hits = Vec::new();
+    top.finish(tie, &mut hits);
+    (hits, scanned.expect("nobody stops it"))
+}
+
+fn by_rows(
+    vectors: &Vectors,
+    metric: Metric,
+    query: &Query,
+    k: usize,
+    accept: impl Fn(u32) -> bool,
+) -> Vec<Hit> {
+    let (rows, tie) = (0..vectors.len() as u32, |a: u32, b: u32| a.cmp(&b));
+    let mut hits = Vec::new();
+    flat::search(
+        vectors,
+        metric,
+        query,
+        k,
+        rows,
+        accept,
+        tie,
+        || false,
+        &mut hits,
+    )
+    .expect("nobody stops it");
+    hits
+}
+
+#[test]
+fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
+    let mut random = Random::new(51);
+    let mut space = CodeSpace::default();
+    for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
+        for dim in [64, 100, 128, 333] {
+            for spread in [true, false] {
+                let all = if spread {
+                    normal(dim, 4_100, &mut random)
+                } else {
+                    clustered(dim, 4_100, 30, &mut random)
+                };
+                let (rows, queries) = all.split_at(4_000);
+                let vectors = matrix(rows, metric);
+                let codes = Codes::new(&vectors, metric).unwrap();
+                assert_eq!(codes.rows(), 4_000);
+                let (mut found, mut measured) = (0, 0);
+                for query in queries {
+                    let query = Query::new(&prepared(query, metric), vectors.stride());
+                    let odd = |row| row % 3 != 0;
+                    let truth = by_rows(&vectors, metric, &query, 10, odd);
+                    let (hits, effort) = by_codes(&codes, &vectors, &query, 10, odd, &mut space);
+                    assert_eq!(hits.len(), 10);
+                    assert!(hits.iter().all(|hit| odd(hit.row)));
+                    measured += effort.distances;
+                    found += truth.iter().filter(|hit| hits.contains(hit)).count();
+                }
+                let what = format!("{metric:?} dim={dim} spread={spread}");
+                assert!(found >= 998, "{what}: {found} of 1,000");
+                // Nothing is far from anything among random directions.
+                let most = if spread { 0.7 } else { 0.3 };
+                let share = f64::from(measured) / (4_000.0 * 100.0);
+                assert!(share < most, "{what}: {share}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_row_finds_itself() {
+    let mut random = Random::new(52);
+    let mut space = CodeSpace::default();
+    for metric in [Metric::L2, Metric::Cosine] {
+        let rows = clustered(96, 2_500, 12, &mut random);
+        let vectors = matrix(&rows, metric);
+        let codes = Codes::new(&vectors, metric).unwrap();
+        for row in 0..2_500 {
+            let query = Query::new(vectors.row(row), vectors.stride());
+            let (hits, _) = by_codes(&codes, &vectors, &query, 1, |_| true, &mut space);
+            assert_eq!(hits[0].row, row, "{metric:?}");
+        }
+    }
+}
+
+#[test]
+fn there_are_never_fewer_hits_than_rows() {
+    let mut random = Random::new(53);
+    let mut space = CodeSpace::default();
+    let (equal, far) = (vec![2.5; 64], vec![3e19; 64]);
+    let mut mixed = normal(64, 70, &mut random);
+    mixed.extend(vec![far.clone(); 40]);
+    mixed.extend(vec![equal.clone(); 40]);
+    for rows in [vec![equal.clone(); 100], mixed] {
+        let vectors = matrix(&rows, Metric::L2);
+        let codes = Codes::new(&vectors, Metric::L2).unwrap();
+        for query in [&equal, &far, &vec![0.0; 64]] {
+            let query = Query::new(query, vectors.stride());
+            for k in [1, 5, 31, 32, 33, 99, 150, 1_000] {
+                let truth = by_rows(&vectors, Metric::L2, &query, k, |_| true);
+                let (hits, _) = by_codes(&codes, &vectors, &query, k, |_| true, &mut space);
+                assert_eq!(hits.len(), k.min(rows.len()));
+                let distances = |hits: &[Hit]| -> Vec<u32> {
+                    hits.iter().map(|hit| hit.distance.to_bits()).collect()
+                };
+                assert_eq!(distances(&hits), distances(&truth), "k={k}");
+            }
+        }
+    }
+}
+
+#[test]
+fn there_are_no_codes_where_they_would_be_no_gain() {
+    let mut random = Random::new(54);
+    let rows = normal(64, 10, &mut random);
+    assert!(Codes::new(&matrix(&rows, Metric::L1), Metric::L1).is_none());
+    let rows = normal(63, 10, &mut random);
+    assert!(Codes::new(&matrix(&rows, Metric::L2), Metric::L2).is_none());
+    assert!(Codes::new(&Vectors::with_capacity(64, 1), Metric::L2).is_none());
+}
+
+#[test]
+fn a_scan_can_be_stopped() {
+    let rows = normal(64, 200, &mut Random::new(55));
+    let vectors = matrix(&rows, Metric::L2);
+    let codes = Codes::new(&vectors, Metric::L2).unwrap();
+    let query = Query::new(vectors.row(0), vectors.stride());
+    let (mut space, mut top) = (CodeSpace::default(), TopK::new(3));
+    let tie = |a: u32, b: u32| a.cmp(&b);
+    let all = |_| true;
+    let scanned = codes.scan(
+        &vectors,
+        &query,
+        DEVIATIONS,
+        all,
+        tie,
+        || true,
+        &mut space,
+        &mut top,
+    );
+    assert!(scanned.is_err());
+}

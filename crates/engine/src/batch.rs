@@ -1,5 +1,9 @@
 //! What a caller writes, and what comes back.
 
+use std::sync::Arc;
+
+use cairn_filter::Filter;
+
 use crate::keys::Keys;
 use crate::options::Durability;
 use crate::stop::Stop;
@@ -60,14 +64,54 @@ pub struct Payloads {
 pub struct WriteOptions {
     /// Every key must have exactly this version (0: must not exist).
     pub if_version: Option<u64>,
+    /// What must hold for the record of every key.
+    pub conditions: Vec<Condition>,
     /// The write happens once however often it is written under this key, of 1 to 128 bytes: a
     /// repetition gets the first one's answer and does nothing, whatever it asks for beside the
     /// content.
     pub idempotency_key: Option<String>,
     /// Instead of the database's setting.
     pub durability: Option<Durability>,
+    /// By whose names of fields it is written: those that the collection had after so many changes of its
+    /// structure ([`Collection::changes`](crate::Collection::changes)); those of now without.
+    pub changes: Option<u32>,
     /// Checked until the write is sequenced.
     pub stop: Stop,
+}
+
+/// A filter that must hold for each record of a write. It holds for none that is not there.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// What must hold.
+    pub filter: Arc<Filter>,
+    /// It is known to hold for records that were not written after this version; 0: for none.
+    pub holds_at: u64,
+    /// What happens where it does not.
+    pub otherwise: Otherwise,
+}
+
+/// What happens to a write where a condition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// It fails with `ERR_CONDITION_FAILED`, and nothing of it happens.
+    Fail,
+    /// The record is left as it is, and counted as skipped. Only for removals, and for updates that
+    /// skip what is missing.
+    Skip,
+}
+
+/// What happens to the records that a filter holds for.
+#[derive(Clone, Debug)]
+pub enum Matching {
+    /// They are removed.
+    Delete,
+    /// Their fields are merged with these, or replaced.
+    Update {
+        /// A MessagePack map.
+        fields: Vec<u8>,
+        /// Replace all fields instead of merging them.
+        replace_fields: bool,
+    },
 }
 
 /// What a write did.
@@ -81,7 +125,7 @@ pub struct WriteResult {
     pub updated: u64,
     /// Records removed.
     pub deleted: u64,
-    /// Keys that were missing.
+    /// Keys that were missing, or left out by a condition.
     pub skipped: u64,
 }
 

@@ -11,6 +11,7 @@ use crate::collection;
 use crate::error::{Code, Error, Result};
 use crate::manifest;
 use crate::schema::Schema;
+use crate::structure::{Names, Structure};
 use crate::verify;
 
 /// One state of the list of collections. Published like a manifest: a numbered file, then CURRENT.
@@ -30,10 +31,102 @@ pub(crate) struct Catalog {
 
 /// One collection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub(crate) struct CatalogEntry {
     pub id: u64,
     pub name: String,
+    /// With the names that records have.
     pub schema: Schema,
+    /// The names that users know instead.
+    pub names: Names,
+    /// Fields whose type has an index, and which have none; by the names that records have.
+    pub unindexed: Vec<String>,
+}
+
+/// An entry as it is written. Where names differ its schema has another key: a program that overlooks
+/// them would take the stored names for those of the user, and so finds no schema at all.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    id: u64,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Schema>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_schema: Option<Schema>,
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    names: Names,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unindexed: Vec<String>,
+}
+
+impl From<CatalogEntry> for Written {
+    fn from(entry: CatalogEntry) -> Self {
+        let has_names = !entry.names.is_empty();
+        let (stored_schema, schema) = match has_names {
+            true => (Some(entry.schema), None),
+            false => (None, Some(entry.schema)),
+        };
+        Self {
+            id: entry.id,
+            name: entry.name,
+            schema,
+            stored_schema,
+            names: entry.names,
+            unindexed: entry.unindexed,
+        }
+    }
+}
+
+impl TryFrom<Written> for CatalogEntry {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        let has_names = !written.names.is_empty();
+        let schema = match (written.schema, written.stored_schema) {
+            (Some(schema), None) if !has_names => schema,
+            (None, Some(schema)) if has_names => schema,
+            _ => return Err("not one schema, of the names that are listed"),
+        };
+        Ok(Self {
+            id: written.id,
+            name: written.name,
+            schema,
+            names: written.names,
+            unindexed: written.unindexed,
+        })
+    }
+}
+
+impl CatalogEntry {
+    /// Of a new collection.
+    pub fn new(id: u64, name: String, schema: Schema) -> Self {
+        Self {
+            id,
+            name,
+            schema,
+            names: Names::default(),
+            unindexed: Vec::new(),
+        }
+    }
+
+    /// The same collection with another structure.
+    pub fn with(self, structure: &Structure) -> Self {
+        Self {
+            schema: structure.stored.clone(),
+            names: structure.names.clone(),
+            unindexed: structure.unindexed.clone(),
+            ..self
+        }
+    }
+
+    /// What the collection holds.
+    ///
+    /// # Errors
+    /// For what is no structure; none of an entry that was checked.
+    pub fn structure(&self) -> Result<Structure> {
+        let (names, unindexed) = (self.names.clone(), self.unindexed.clone());
+        Structure::new(self.schema.clone(), names, unindexed)
+    }
 }
 
 /// Where catalogs stand in a database's directory.
@@ -87,7 +180,7 @@ pub(crate) fn decode(dir: &Path, version: u64, body: &[u8]) -> Result<Catalog> {
     }
     for entry in &catalog.collections {
         let invalid = |error: Error| damaged(format!("{}: {error}", entry.name));
-        entry.schema.validate().map_err(invalid)?;
+        entry.structure().map_err(invalid)?;
     }
     Ok(catalog)
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use cairn_env::sync::atomic::{AtomicU64, Ordering};
 use cairn_env::sync::{Mutex, MutexGuard};
 use cairn_env::{Bug, EntryKind, Env, planted};
-use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError};
+use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError, SyncTimes};
 
 use crate::backup::{MARK, refuse_unfinished};
+use crate::block_cache::BlockCache;
 use crate::catalog::{self, Catalog, CatalogEntry};
-use crate::collection::{self, BackgroundError, Collection, CollectionStats, Opening};
-use crate::doctor::headroom;
+use crate::collection::{self, Collection, Opening};
 use crate::encryption::{self, KeyProvider};
 use crate::error::{Code, Error, Result, closed, read_only};
+use crate::expiry::Latest;
 use crate::limits::COLLECTIONS_MAX;
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
@@ -22,6 +23,7 @@ use crate::retained::{COLLECTIONS, Hold, Retained, collection_dir, dir_name};
 use crate::schema::{Schema, refuse_device_name, validate_collection_name};
 use crate::space::Unflushed;
 use crate::stop::Job;
+use crate::structure::Structure;
 use crate::versions::Versions;
 
 /// An open database.
@@ -33,11 +35,16 @@ pub struct Database {
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
     pub(crate) versions: Arc<AtomicU64>,
+    /// The wall clock as records with a time are hidden by it.
+    latest: Arc<Latest>,
     unflushed: Unflushed,
     /// Whether another process writes here, whom this one follows; held while it does so, before
     /// `state`.
     pub(crate) follows: Mutex<bool>,
     pub(crate) retained: Arc<Retained>,
+    pub(crate) blocks: Arc<BlockCache>,
+    /// Of the logs of all collections.
+    pub(crate) sync_times: Arc<SyncTimes>,
     pub(crate) recorded_versions: Mutex<Versions>,
     /// Why a version that should have come or gone by itself did not, the last time.
     pub(crate) version_error: Mutex<Option<String>>,
@@ -77,36 +84,12 @@ pub struct CollectionInfo {
     pub name: String,
     /// Its structure.
     pub schema: Schema,
+    /// Declared fields whose index was dropped.
+    pub unindexed: Vec<String>,
     /// Live records; 0 when it could not be opened.
     pub count: u64,
     /// Why it could not be opened.
     pub error: Option<Error>,
-}
-
-/// Numbers about a database.
-#[derive(Clone, Debug, Default)]
-pub struct DatabaseStats {
-    /// The last version of any collection.
-    pub version: u64,
-    /// Process that holds the directory: this one.
-    pub pid: u32,
-    /// Machine that holds the directory.
-    pub host: String,
-    /// When it took the directory, in milliseconds since 1970 UTC; 0 where nobody knows.
-    pub since_unix_ms: u64,
-    /// Recorded versions.
-    pub recorded_versions: u64,
-    /// Bytes of segments, deletions and logs.
-    pub stored_bytes: u64,
-    /// Bytes that the disk of the directory has free, where it can tell.
-    pub free_bytes: Option<u64>,
-    /// Bytes that should be free: twice what is stored, so that the disk has three times the data.
-    pub headroom_bytes: u64,
-    /// Why the last version that should have been made by itself was not.
-    pub last_version_error: Option<String>,
-    /// By name. One that could not be opened has nothing but its error, as the last one of the
-    /// background.
-    pub collections: Vec<(String, CollectionStats)>,
 }
 
 impl Database {
@@ -192,10 +175,13 @@ impl Database {
     ) -> Self {
         Self {
             retained: Retained::new(&env, dir),
+            blocks: BlockCache::new(options.block_cache_bytes_effective()),
+            sync_times: Arc::default(),
             env,
             dir: dir.to_path_buf(),
             options,
             versions: Arc::new(AtomicU64::new(0)),
+            latest: Arc::default(),
             unflushed: Unflushed::default(),
             follows: Mutex::new(false),
             recorded_versions: Mutex::default(),
@@ -238,7 +224,9 @@ impl Database {
         let keys = base.keys.clone();
         let mut database = Self::with(env, &base.dir, options, Role::Reader, catalog, keys);
         database.retained = Arc::clone(&base.retained);
+        database.blocks = Arc::clone(&base.blocks);
         database.versions = versions;
+        database.latest = Arc::clone(&base.latest);
         database.state.get_mut().hold = Some(hold);
         database
     }
@@ -246,8 +234,11 @@ impl Database {
     /// Opens what `manifest` says of a collection that the catalog lists.
     pub(crate) fn open_version_of(&self, entry: &CatalogEntry, manifest: Manifest) {
         let root = self.root_of(entry.id);
-        let opening = self.opening(entry, &root, &root);
-        let opened = collection::open_frozen(opening, manifest);
+        let structure = entry.structure().map(Arc::new);
+        let opened = structure.and_then(|structure| {
+            let opening = self.opening(entry, &structure, &root, &root);
+            collection::open_frozen(opening, manifest)
+        });
         self.state.lock().open.insert(entry.id, opened);
     }
 
@@ -290,7 +281,7 @@ impl Database {
         schema.validate()?;
         let state = self.state()?;
         if let Some(entry) = state.catalog.find(name) {
-            entry.schema.expect_equal(&schema)?;
+            entry.structure()?.shown.expect_equal(&schema)?;
             return state.find(name);
         }
         drop(state);
@@ -369,7 +360,8 @@ impl Database {
                 .collect()
         };
         let mut infos = Vec::new();
-        for (CatalogEntry { name, schema, .. }, opened) in listed {
+        for (entry, opened) in listed {
+            let structure = entry.structure()?;
             let (count, error) = match opened.map(|collection| collection.snapshot()) {
                 Ok(Ok(snapshot)) => (snapshot.count(), None),
                 // It was dropped meanwhile, unless the database was closed.
@@ -380,8 +372,9 @@ impl Database {
                 Err(damage) => (0, Some(damage)),
             };
             infos.push(CollectionInfo {
-                name,
-                schema,
+                name: entry.name,
+                unindexed: structure.shown_unindexed(),
+                schema: structure.shown,
                 count,
                 error,
             });
@@ -412,54 +405,6 @@ impl Database {
     pub fn compact(&self, job: &Job) -> Result<()> {
         self.refuse_reader()?;
         self.each(|collection| collection.compact(job))
-    }
-
-    /// Counts everything.
-    ///
-    /// # Errors
-    /// `ERR_CLOSED`.
-    pub fn stats(&self) -> Result<DatabaseStats> {
-        let named: Vec<_> = {
-            let state = self.state()?;
-            let entries = state.catalog.collections.iter();
-            entries
-                .map(|entry| (entry.name.clone(), state.find(&entry.name)))
-                .collect()
-        };
-        let mut collections = Vec::new();
-        for (name, opened) in named {
-            let stats = match opened {
-                Ok(collection) => match self.unless_dropped(&collection, collection.stats())? {
-                    Some(stats) => stats,
-                    None => continue,
-                },
-                Err(error) => CollectionStats {
-                    last_background_error: Some(BackgroundError {
-                        what: error.to_string(),
-                        unix_ms: self.env.clock.unix_ms(),
-                    }),
-                    ..CollectionStats::default()
-                },
-            };
-            collections.push((name, stats));
-        }
-        collections.sort_by(|a, b| a.0.cmp(&b.0));
-        let stored =
-            |stats: &CollectionStats| stats.live_bytes + stats.dead_bytes + stats.wal_bytes;
-        let stored_bytes = collections.iter().map(|(_, stats)| stored(stats)).sum();
-        let holder = cairn_storage::holder_of(&self.env, &self.dir);
-        Ok(DatabaseStats {
-            version: self.versions.load(Ordering::Relaxed),
-            pid: holder.pid,
-            host: holder.host,
-            since_unix_ms: holder.since_unix_ms,
-            recorded_versions: self.versions()?.len() as u64,
-            stored_bytes,
-            free_bytes: self.env.disk.free_bytes(&self.dir).ok(),
-            headroom_bytes: headroom(stored_bytes),
-            last_version_error: self.version_error.lock().clone(),
-            collections,
-        })
     }
 
     /// Makes everything acknowledged durable, ends background work and frees the directory. A
@@ -504,11 +449,7 @@ impl Database {
             );
         }
         let id = state.catalog.next_id;
-        let entry = CatalogEntry {
-            id,
-            name: name.to_owned(),
-            schema,
-        };
+        let entry = CatalogEntry::new(id, name.to_owned(), schema);
         let dirs = [self.root_of(id), self.wal_dir_of(id, &state.catalog)];
         // A crash before the catalog was published may have left these.
         for dir in &dirs {
@@ -550,7 +491,7 @@ impl Database {
         Ok(opened)
     }
 
-    fn publish(&self, state: &mut State, mut next: Catalog) -> Result<()> {
+    pub(crate) fn publish(&self, state: &mut State, mut next: Catalog) -> Result<()> {
         next.version += 1;
         if let Err(error) = catalog::publish(&self.env, &self.dir, &next) {
             let (dir, extension) = (catalog::DIR, catalog::EXTENSION);
@@ -601,7 +542,8 @@ impl Database {
 
     fn open_entry(&self, entry: &CatalogEntry, catalog: &Catalog) -> Result<Arc<Collection>> {
         let (root, wal_dir) = (self.root_of(entry.id), self.wal_dir_of(entry.id, catalog));
-        collection::open(self.opening(entry, &root, &wal_dir))
+        let structure = Arc::new(entry.structure()?);
+        collection::open(self.opening(entry, &structure, &root, &wal_dir))
     }
 
     /// Opens a collection beside its writer.
@@ -611,12 +553,14 @@ impl Database {
         catalog: &Catalog,
     ) -> Result<Arc<Collection>> {
         let (root, wal_dir) = (self.root_of(entry.id), self.wal_dir_of(entry.id, catalog));
-        collection::open_following(self.opening(entry, &root, &wal_dir))
+        let structure = Arc::new(entry.structure()?);
+        collection::open_following(self.opening(entry, &structure, &root, &wal_dir))
     }
 
     fn opening<'a>(
         &'a self,
         entry: &'a CatalogEntry,
+        structure: &'a Arc<Structure>,
         root: &'a Path,
         wal_dir: &'a Path,
     ) -> Opening<'a> {
@@ -624,13 +568,16 @@ impl Database {
             env: &self.env,
             id: entry.id,
             name: &entry.name,
-            schema: &entry.schema,
+            structure,
             root,
             wal_dir,
             options: &self.options,
             versions: &self.versions,
+            latest: &self.latest,
             unflushed: &self.unflushed,
             retained: &self.retained,
+            blocks: &self.blocks,
+            sync_times: &self.sync_times,
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use cairn_filter::FilterError;
 use cairn_storage::StorageError;
 
 /// The engine's result.
@@ -198,6 +199,21 @@ impl std::error::Error for Error {
         self.source
             .as_ref()
             .map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        let code = if error.limit.is_some() {
+            Code::LimitExceeded
+        } else {
+            Code::InvalidFilter
+        };
+        let named = Self::new(code, error.what).text("path", error.path);
+        match error.limit {
+            Some(limit) => named.number("limit", limit),
+            None => named,
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! earlier state, and replaying it twice changes nothing.
 //!
 //! Little-endian: `u32` puts, `u32` removals, `u32` vector fields, `u32` 1 when payloads follow;
-//! the keys put, the keys removed, `puts * dim` floats for each vector field, then the payloads.
+//! the keys put, the keys removed, the vectors put as each field stores them, then the payloads.
 //! A key column is `u64` bytes of text, a `u32` end for each key and the text, or a `u64` for
 //! each key. Payloads are `u64` bytes, a `u32` end for each put, and the maps end to end.
+
+use std::cell::OnceCell;
 
 use hashbrown::HashSet;
 
@@ -14,7 +16,8 @@ use crate::batch::Payloads;
 use crate::error::Result;
 use crate::keys::{KeyState, KeyType, Keys};
 use crate::payload;
-use crate::schema::Schema;
+use crate::schema::{Schema, VectorField, VectorKind};
+use crate::vectors::VectorRows;
 
 /// Kind of a frame that holds changes to records.
 pub(crate) const KIND_CHANGES: u8 = 1;
@@ -30,8 +33,8 @@ pub(crate) fn is_known_kind(kind: u8) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Changes {
     pub keys: Keys,
-    /// For each vector field, `keys.len() * dim`.
-    pub vectors: Vec<Vec<f32>>,
+    /// For each vector field, the vectors of all puts.
+    pub vectors: Vec<VectorRows>,
     /// One entry a key, or none at all.
     pub payloads: Payloads,
     pub removed: Keys,
@@ -45,7 +48,7 @@ impl Changes {
     pub fn none(schema: &Schema) -> Self {
         Self {
             keys: Keys::new(schema.key),
-            vectors: vec![Vec::new(); schema.vectors.len()],
+            vectors: schema.vectors.iter().map(VectorRows::none).collect(),
             payloads: Payloads::default(),
             removed: Keys::new(schema.key),
         }
@@ -57,9 +60,7 @@ impl Changes {
 
     /// The vector of put `row` in field `field`.
     pub fn vector(&self, row: usize, field: usize) -> &[f32] {
-        let column = &self.vectors[field];
-        let dim = column.len() / self.keys.len();
-        &column[row * dim..(row + 1) * dim]
+        self.vectors[field].get(row)
     }
 
     /// The encoded fields of put `row`.
@@ -80,15 +81,16 @@ impl Changes {
                 one.keys.push(self.keys.get(row));
                 one.payloads.push(self.payload(row));
                 for (field, column) in one.vectors.iter_mut().enumerate() {
-                    column.extend_from_slice(self.vector(row, field));
+                    column.push(self.vector(row, field));
                 }
             }
         }
         one
     }
 
-    /// The frame's body: a header of its own, then slices of the columns as they lie in memory.
-    pub fn encode(&self) -> Encoded<'_> {
+    /// The frame's body: a header of its own, then the columns, slices of them as they lie in memory
+    /// where that is how they are stored.
+    pub fn encode<'a>(&'a self, schema: &Schema) -> Encoded<'a> {
         let count = |len: usize| u32::try_from(len).expect("a batch has at most 100,000 rows");
         let numbers = [
             count(self.keys.len()),
@@ -105,6 +107,7 @@ impl Changes {
             key_len: text_len(&self.keys),
             removed_len: text_len(&self.removed),
             payload_len: (self.payloads.bytes.len() as u64).to_le_bytes(),
+            columns: schema.vectors.iter().map(EncodedColumn::of).collect(),
             changes: self,
         }
     }
@@ -129,10 +132,7 @@ impl Changes {
         }
         let mut vectors = Vec::with_capacity(fields);
         for field in &schema.vectors {
-            let count = puts
-                .checked_mul(field.dim as usize)
-                .ok_or("a frame with too many rows")?;
-            vectors.push(reader.numbers::<f32>(count)?);
+            vectors.push(reader.vectors(field, puts)?);
         }
         let mut payloads = Payloads::default();
         if with_payloads == 1 {
@@ -175,18 +175,57 @@ pub(crate) struct Encoded<'a> {
     key_len: [u8; 8],
     removed_len: [u8; 8],
     payload_len: [u8; 8],
+    columns: Vec<EncodedColumn>,
     changes: &'a Changes,
+}
+
+/// How the vectors of a field are stored, and their bytes once they are asked for.
+struct EncodedColumn {
+    kind: VectorKind,
+    bytes: OnceCell<Vec<u8>>,
+}
+
+impl EncodedColumn {
+    fn of(field: &VectorField) -> Self {
+        Self {
+            kind: field.kind,
+            bytes: OnceCell::new(),
+        }
+    }
+
+    fn bytes<'a>(&'a self, values: &'a [f32]) -> &'a [u8] {
+        if self.kind.is_stored_as_given() {
+            return bytemuck::cast_slice(values);
+        }
+        self.bytes.get_or_init(|| {
+            let mut bytes = Vec::with_capacity(values.len() * self.kind.value_bytes());
+            self.kind.encode(values, &mut bytes);
+            bytes
+        })
+    }
 }
 
 impl Encoded<'_> {
     /// The parts in order.
     pub fn parts(&self) -> Vec<&[u8]> {
+        let mut parts = self.keys();
+        for (column, values) in self.columns.iter().zip(&self.changes.vectors) {
+            parts.push(column.bytes(values.values()));
+        }
+        parts.extend(self.payloads());
+        parts
+    }
+
+    /// Header and keys.
+    fn keys(&self) -> Vec<&[u8]> {
         let mut parts: Vec<&[u8]> = vec![&self.header];
         push_keys(&mut parts, &self.changes.keys, &self.key_len);
         push_keys(&mut parts, &self.changes.removed, &self.removed_len);
-        for column in &self.changes.vectors {
-            parts.push(bytemuck::cast_slice(column));
-        }
+        parts
+    }
+
+    fn payloads(&self) -> Vec<&[u8]> {
+        let mut parts: Vec<&[u8]> = Vec::new();
         if !self.changes.payloads.ends.is_empty() {
             parts.push(&self.payload_len);
             parts.push(bytemuck::cast_slice(&self.changes.payloads.ends));
@@ -197,7 +236,11 @@ impl Encoded<'_> {
 
     /// Bytes of all parts.
     pub fn len(&self) -> u64 {
-        self.parts().iter().map(|part| part.len() as u64).sum()
+        let others = self.keys().into_iter().chain(self.payloads());
+        let others: usize = others.map(<[u8]>::len).sum();
+        let columns = self.columns.iter().zip(&self.changes.vectors);
+        let columns = columns.map(|(column, rows)| rows.values().len() * column.kind.value_bytes());
+        (others + columns.sum::<usize>()) as u64
     }
 }
 
@@ -264,6 +307,37 @@ impl<'a> Reader<'a> {
         Ok(numbers)
     }
 
+    fn vectors(&mut self, field: &VectorField, rows: usize) -> Result<VectorRows, Malformed> {
+        if field.kind.varies() {
+            return self.varying(field, rows);
+        }
+        let bytes = rows.checked_mul(field.row_bytes());
+        let bytes = self.take(bytes.ok_or("a frame with too many rows")?)?;
+        let mut values = vec![0.0; rows * field.width()];
+        field.kind.decode(bytes, &mut values);
+        VectorRows::of(field, values).ok_or("vectors of another length")
+    }
+
+    /// Vectors that say themselves how long they are.
+    fn varying(&mut self, field: &VectorField, rows: usize) -> Result<VectorRows, Malformed> {
+        let mut all = VectorRows::none(field);
+        let mut vector = Vec::new();
+        for _ in 0..rows {
+            let (whole, _) = self.bytes.as_chunks::<4>();
+            let first = whole.first().map(|bytes| f32::from_le_bytes(*bytes));
+            let first = first.ok_or("a frame that ends early")?;
+            let bytes = field.length_after(first).and_then(|it| it.checked_mul(4));
+            let bytes = self.take(bytes.ok_or("a length out of range")?)?;
+            vector.clear();
+            vector.resize(bytes.len() / 4, 0.0);
+            field.kind.decode(bytes, &mut vector);
+            let checked = field.check_varying(&vector);
+            checked.map_err(|_| "a vector that no field has")?;
+            all.push(&vector);
+        }
+        Ok(all)
+    }
+
     fn keys(&mut self, key_type: KeyType, count: usize) -> Result<Keys, Malformed> {
         match key_type {
             KeyType::U64 => Ok(Keys::U64(self.numbers(count)?)),
@@ -281,9 +355,9 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::keys::Key;
-    use crate::schema::{Extra, IndexKind, MetricName, VectorField};
+    use crate::schema::{Extra, IndexKind, MetricName};
 
-    fn schema(key: KeyType) -> Schema {
+    fn schema(key: KeyType, kind: VectorKind) -> Schema {
         Schema {
             key,
             vectors: vec![VectorField {
@@ -291,14 +365,16 @@ mod tests {
                 dim: 2,
                 metric: MetricName::L2,
                 index: IndexKind::Flat,
+                kind,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,
+            expires_at: None,
         }
     }
 
     fn changes(key_type: KeyType) -> Changes {
-        let mut changes = Changes::none(&schema(key_type));
+        let mut changes = Changes::none(&schema(key_type, VectorKind::F32));
         for number in 0..3 {
             let text = format!("key-{number}");
             let key = match key_type {
@@ -313,34 +389,38 @@ mod tests {
         }
         changes.payloads.push(&[0x81, 0xa1, b'a', 1]);
         changes.payloads.push(&[]);
-        changes.vectors = vec![vec![1.0, 2.0, -0.0, 4.0]];
+        changes.vectors[0].push(&[1.0, 2.0]);
+        changes.vectors[0].push(&[-0.0, 4.0]);
         changes
     }
 
     #[test]
     fn a_body_reads_back_as_written_and_no_truncation_does() {
         for key in [KeyType::String, KeyType::U64] {
-            let changes = changes(key);
-            let body = changes.encode().parts().concat();
-            let read = Changes::decode(&body, &schema(key)).unwrap();
-            assert_eq!(read.encode().parts().concat(), body);
-            for cut in 0..body.len() {
-                assert!(
-                    Changes::decode(&body[..cut], &schema(key)).is_err(),
-                    "cut={cut}"
-                );
+            for kind in [VectorKind::F32, VectorKind::F16, VectorKind::I8] {
+                let (schema, changes) = (schema(key, kind), changes(key));
+                let encoded = changes.encode(&schema);
+                let body = encoded.parts().concat();
+                assert_eq!(encoded.len(), body.len() as u64);
+                let read = Changes::decode(&body, &schema).unwrap();
+                assert_eq!(read.encode(&schema).parts().concat(), body);
+                assert_eq!(read.vectors, changes.vectors);
+                for cut in 0..body.len() {
+                    assert!(Changes::decode(&body[..cut], &schema).is_err(), "cut={cut}");
+                }
             }
         }
     }
 
     #[test]
     fn no_byte_pattern_panics() {
-        let body = changes(KeyType::String).encode().parts().concat();
+        let schema = schema(KeyType::String, VectorKind::F16);
+        let body = changes(KeyType::String).encode(&schema).parts().concat();
         for at in 0..body.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut body = body.clone();
                 body[at] = value;
-                let _ = Changes::decode(&body, &schema(KeyType::String));
+                let _ = Changes::decode(&body, &schema);
             }
         }
     }

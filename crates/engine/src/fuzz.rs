@@ -12,13 +12,23 @@ use crate::idempotency::{self, Outcome};
 use crate::keys::KeyType;
 use crate::manifest::{self, Manifest};
 use crate::payload;
-use crate::schema::{Extra, IndexKind, MetricName, Schema, VectorField};
+use crate::schema::{Extra, IndexKind, MetricName, Schema, VectorField, VectorKind};
+use crate::segment::blocks::BlockTable;
 use crate::segment::{sections, segment_path};
 use crate::tombstones::Tombstones;
 
 /// The body of a log frame, for keys of either type.
 pub fn changes(bytes: &[u8]) {
-    for key in [KeyType::String, KeyType::U64] {
+    let kinds = [
+        VectorKind::F32,
+        VectorKind::F16,
+        VectorKind::I8,
+        VectorKind::Sparse,
+    ];
+    for (key, kind) in [KeyType::String, KeyType::U64]
+        .into_iter()
+        .flat_map(|key| kinds.map(|kind| (key, kind)))
+    {
         let schema = Schema {
             key,
             vectors: vec![VectorField {
@@ -26,13 +36,17 @@ pub fn changes(bytes: &[u8]) {
                 dim: 2,
                 metric: MetricName::L2,
                 index: IndexKind::Auto,
+                kind,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,
+            expires_at: None,
         };
         if let Ok(changes) = Changes::decode(bytes, &schema) {
-            assert_eq!(changes.vectors[0].len(), 2 * changes.keys.len());
-            let encoded = changes.encode().parts().concat();
+            for row in 0..changes.keys.len() {
+                assert!(!changes.vector(row, 0).is_empty());
+            }
+            let encoded = changes.encode(&schema).parts().concat();
             let again = Changes::decode(&encoded, &schema).expect("what was written can be read");
             assert!(again.keys.iter().eq(changes.keys.iter()));
             assert!(again.removed.iter().eq(changes.removed.iter()));
@@ -66,7 +80,7 @@ pub fn manifest(bytes: &[u8]) {
 pub fn catalog(bytes: &[u8]) {
     if let Ok(catalog) = rmp_serde::from_slice::<Catalog>(bytes) {
         for entry in &catalog.collections {
-            let _ = entry.schema.validate();
+            let _ = entry.structure();
         }
     }
 }
@@ -88,6 +102,34 @@ pub fn outcomes(bytes: &[u8]) {
             outcomes.iter().map(encode).collect::<Vec<_>>().concat(),
             bytes
         );
+    }
+}
+
+/// A table of blocks, and the blocks. Before them the number of rows and the length of the blocks, two bytes
+/// each.
+pub fn blocks(bytes: &[u8]) {
+    let Some((head, bytes)) = bytes.split_first_chunk::<4>() else {
+        return;
+    };
+    let rows = u16::from_le_bytes([head[0], head[1]]);
+    let stored = usize::from(u16::from_le_bytes([head[2], head[3]]));
+    let Some((stored, table)) = bytes.split_at_checked(stored) else {
+        return;
+    };
+    let Ok(table) = BlockTable::from_bytes(table, rows.into(), stored.len() as u64) else {
+        return;
+    };
+    for row in 0..u32::from(rows) {
+        let block = table.block_of(row);
+        let plain_bytes = table.blocks()[block].plain_bytes();
+        assert!(table.blocks()[block].rows().contains(&row));
+        assert!(table.range_in(block, row).end <= plain_bytes);
+    }
+    for block in table.blocks() {
+        let range = block.range();
+        let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).expect("small"));
+        let mut plain = vec![0; block.plain_bytes()];
+        let _ = block.unpack(&stored[start..end], &mut plain);
     }
 }
 

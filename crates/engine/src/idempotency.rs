@@ -23,7 +23,7 @@ use cairn_storage::{
     Crc64, Frame, REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError,
 };
 
-use crate::batch::{WriteBatch, WriteKind, WriteResult};
+use crate::batch::{Matching, WriteBatch, WriteKind, WriteResult};
 use crate::error::{Code, Error, Result};
 use crate::frame::{Changes, KIND_KEYED_CHANGES, Malformed, Reader};
 use crate::keys::{KeyState, Keys};
@@ -45,7 +45,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// The bytes of an outcome but for its version, which stands elsewhere.
     pub fn encode(&self) -> Vec<u8> {
-        let count = |rows: u64| u32::try_from(rows).expect("a batch has at most 100,000 rows");
+        let count = |rows: u64| u32::try_from(rows).expect("a batch has fewer rows than a segment");
         let WriteResult {
             version: _,
             inserted,
@@ -153,6 +153,24 @@ pub(crate) fn digest(batch: &WriteBatch) -> u64 {
     if let Some(payloads) = &batch.payloads {
         part(bytemuck::cast_slice(&payloads.ends));
         part(&payloads.bytes);
+    }
+    crc.finish()
+}
+
+/// What a write to the records of a filter asks for, in 64 bits. Stored, so it never changes.
+pub(crate) fn digest_matching(filter: &[u8], change: &Matching) -> u64 {
+    let mut crc = Crc64::new();
+    let (kind, fields) = match change {
+        Matching::Delete => (5, &[][..]),
+        Matching::Update {
+            fields,
+            replace_fields,
+        } => (6 | u8::from(*replace_fields) << 3, &fields[..]),
+    };
+    crc.update(&[kind]);
+    for part in [filter, fields] {
+        crc.update(&(part.len() as u64).to_le_bytes());
+        crc.update(part);
     }
     crc.finish()
 }

@@ -22,6 +22,16 @@ pub enum Key<'a> {
     U64(u64),
 }
 
+impl<'a> Key<'a> {
+    /// As filters see it.
+    pub(crate) fn for_filter(self) -> cairn_filter::Key<'a> {
+        match self {
+            Self::Str(text) => cairn_filter::Key::Text(text),
+            Self::U64(number) => cairn_filter::Key::Number(number),
+        }
+    }
+}
+
 /// One key, owned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyBuf {
@@ -57,6 +67,14 @@ pub enum Keys {
 }
 
 impl Key<'_> {
+    /// A key that a filter names.
+    pub(crate) fn of_filter(key: cairn_filter::Key<'_>) -> Key<'_> {
+        match key {
+            cairn_filter::Key::Text(text) => Key::Str(text),
+            cairn_filter::Key::Number(number) => Key::U64(number),
+        }
+    }
+
     /// A copy that owns its bytes.
     #[must_use]
     pub fn to_buf(self) -> KeyBuf {

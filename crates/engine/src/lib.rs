@@ -17,9 +17,11 @@
 //!         dim: 2,
 //!         metric: MetricName::L2,
 //!         index: IndexKind::Auto,
+//!         kind: VectorKind::F32,
 //!     }],
 //!     fields: Vec::new(),
 //!     extra: Extra::Allow,
+//!     expires_at: None,
 //! };
 //! let points = database.create_collection("points", schema)?;
 //! let mut keys = Keys::new(KeyType::String);
@@ -46,15 +48,20 @@
 #[cfg(not(target_endian = "little"))]
 compile_error!("stored numbers are little-endian and are read as they lie");
 
+mod alter;
 mod backup;
 mod batch;
+mod block_cache;
 mod catalog;
+mod codes;
 mod collection;
 mod database;
 mod doctor;
 mod effort;
 pub mod encryption;
 mod error;
+mod expiry;
+mod figures;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -65,6 +72,7 @@ mod manifest;
 mod memtable;
 mod options;
 mod payload;
+mod quality;
 mod query;
 mod refresh;
 mod repair;
@@ -73,11 +81,16 @@ mod scan;
 mod schema;
 mod search;
 mod segment;
+mod shape;
 mod snapshot;
+mod sort;
 mod space;
 mod stop;
+mod structure;
+mod text;
 mod tombstones;
 mod ulid;
+mod vectors;
 mod verify;
 mod versions;
 mod view;
@@ -86,22 +99,40 @@ pub use backup::{
     Archive, BackupInfo, BackupOptions, RestoreInfo, Unarchive, Verified, backup_key_ids,
     list_backups, prune_backups, restore, verify_backup,
 };
-pub use batch::{Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
+pub use batch::{
+    Condition, Matching, Otherwise, Payloads, VectorColumn, WriteBatch, WriteKind, WriteOptions,
+    WriteResult,
+};
+pub use block_cache::BlockCacheStats;
+pub use cairn_filter::{Filter, FilterError};
+pub use cairn_index::Point;
+pub use cairn_text::Language;
 pub use collection::{BackgroundError, Collection, CollectionStats, Done, Health, SegmentStats};
-pub use database::{CollectionInfo, Database, DatabaseStats};
+pub use database::{CollectionInfo, Database};
 pub use doctor::{DoctorOptions, Finding, Severity, doctor};
 pub use error::{Code, Error, Fact, Result};
+pub use figures::DatabaseStats;
 pub use keys::{Key, KeyBuf, KeyType, Keys};
-pub use options::{Compaction, Durability, Options};
-pub use query::{Effort, Hits, Record, SearchRequest, Select, SelectFields, Stage};
+pub use options::{Compaction, Compression, Durability, Options};
+pub use quality::{Interval, Quality, QualityRequest, Queries, TuneRequest, Tuned};
+pub use query::{
+    Effort, Highlight, Hits, Looked, Record, SearchRequest, Select, SelectFields, Sources, Stage,
+    VectorSource, WordSource,
+};
 pub use repair::{LeftVersion, Lost, RepairOptions, RepairReport, Repaired, repair};
 pub use scan::Scan;
 pub use schema::{
-    DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Schema, VectorField,
-    validate_collection_name,
+    DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Schema, TextSettings,
+    VectorField, VectorKind, validate_collection_name,
+};
+pub use shape::{
+    Aggregate, AggregateValue, Buckets, By, FacetValue, GroupBy, Histogram, Operation, OrderBy,
+    OrderedScan, Position, Shape,
 };
 pub use snapshot::Snapshot;
 pub use stop::{Job, ProgressFn, Stop};
+pub use structure::Alteration;
+pub use vectors::sparse_vector;
 pub use verify::{Problem, ProblemKind, Report, Unlocked, VerifyOptions, verify_directory};
 pub use versions::{VersionId, VersionInfo};
 

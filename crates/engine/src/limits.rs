@@ -24,7 +24,11 @@ pub const NAME_CHARS_MAX: usize = 128;
 pub const COLLECTIONS_MAX: usize = 10_000;
 /// Vector fields and declared fields of one schema, each.
 pub const SCHEMA_FIELDS_MAX: usize = 1_000;
+/// Queries of one measurement of the recall.
+pub const SAMPLE_MAX: usize = 10_000;
 /// Candidate list of one search.
 pub const EF_MAX: usize = 100_000;
+/// Bytes of the words of one search in UTF-8.
+pub const WORDS_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one answer: keys, fields and vectors of its records, and 24 a record beside them.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024 * 1024; // 1 GiB

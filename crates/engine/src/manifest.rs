@@ -29,9 +29,20 @@ pub(crate) struct Manifest {
     pub flushed_lsn: u64,
     /// Oldest first.
     pub segments: Vec<SegmentEntry>,
+    /// The newest flush that took writes from memory that no log ever had; 0 if there was none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlogged_lsn: u64,
     /// What keyed writes up to `flushed_lsn` did; their frames may have left the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<OutcomesEntry>,
+    /// Of each vector field the factor of its candidate lists; empty while nobody tuned them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretch: Vec<f32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A file of outcomes of keyed writes.
@@ -170,6 +181,10 @@ pub(crate) fn decode(dir: &Path, collection: u64, version: u64, body: &[u8]) -> 
         rmp_serde::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
     if manifest.version != version || manifest.collection != collection {
         return Err(damaged("a manifest of another version or collection"));
+    }
+    let is_factor = |factor: &f32| factor.is_finite() && *factor > 0.0;
+    if !manifest.stretch.iter().all(is_factor) {
+        return Err(damaged("a factor of candidate lists that is none"));
     }
     Ok(manifest)
 }

@@ -5,23 +5,35 @@
 //! their snapshot covers. A key's older rows hang on its newest one by `previous`, so that an
 //! older snapshot still finds its own.
 
+mod filtered;
+mod words;
+
+use std::borrow::Cow;
 use std::cmp::Ordering as KeyOrder;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cairn_env::sync::RwLock;
 use cairn_env::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashTable;
 
 use cairn_distance::Metric;
-use cairn_index::{Query, Vectors, flat};
+use cairn_filter::Bitmap;
+use cairn_index::flat::TopK;
+use cairn_text::MemoryIndex;
 
 use crate::batch::Payloads;
+use crate::codes::{ALLOWED_MIN, DEVIATIONS, LazyCodes, ScanSpace, may_have_codes, may_use_codes};
 use crate::error::Result;
+use crate::expiry::{Moment, end_of};
 use crate::keys::{Key, KeyType, Keys};
 use crate::payload;
-use crate::query::SelectFields;
-use crate::schema::Schema;
+use crate::query::{Effort, SelectFields};
+use crate::schema::{Schema, VectorField};
 use crate::stop::Stop;
+use crate::text::TextFields;
+use crate::vectors::{FieldQuery, Matrix, VectorRows};
+
+pub(crate) use words::WordsOfChunk;
 
 /// Rows of the first chunk; each next one doubles, up to [`CHUNK_ROWS_MAX`].
 const CHUNK_ROWS_MIN: usize = 64;
@@ -39,8 +51,15 @@ const ALIVE: u64 = u64::MAX;
 /// A memtable: one writer at a time (the commit leader), any number of readers.
 pub(crate) struct Memtable {
     key_type: KeyType,
+    vectors: Vec<VectorField>,
     fields: Vec<FieldShape>,
+    texts: Option<TextFields>,
+    /// The field whose date ends a record.
+    expires_at: Option<Box<str>>,
     chunks: RwLock<Vec<Arc<RwLock<Chunk>>>>,
+    /// The words of each chunk's texts, where there are text fields. Apart from the chunk, so that
+    /// nobody else waits while a text is taken apart.
+    words: RwLock<Vec<Arc<RwLock<MemoryIndex>>>>,
     newest: RwLock<HashTable<u32>>,
     rows: AtomicUsize,
     bytes: AtomicUsize,
@@ -49,26 +68,37 @@ pub(crate) struct Memtable {
 
 #[derive(Clone, Copy)]
 struct FieldShape {
-    dim: usize,
+    width: usize,
+    /// Bytes that a vector takes, the given one and the one of length one; `None` where they differ.
+    bytes: Option<usize>,
+    keeps_given: bool,
     metric: Metric,
+    normalises: bool,
+    may_have_codes: bool,
 }
 
 struct Chunk {
-    /// The vectors as given, per field; empty under metrics that do not normalise.
-    raw: Vec<Vec<f32>>,
-    /// The same ready for kernels: normalised under cosine, padded.
-    prepared: Vec<Vectors>,
+    /// The vectors as given, per field; empty where memory has them as they are stored.
+    raw: Vec<VectorRows>,
+    /// The same ready for kernels: normalised under cosine, padded; of sparse ones their index.
+    prepared: Vec<Matrix>,
+    /// Of each field, once the chunk is full.
+    codes: Vec<LazyCodes>,
     keys: Keys,
     payloads: Payloads,
     created: Vec<u64>,
     deleted: Vec<AtomicU64>,
     previous: Vec<u32>,
+    /// When each record is over; empty where none ever is.
+    ends: Vec<i64>,
+    /// Its rows in the order of their keys, made when first asked for once the chunk is full.
+    by_key: OnceLock<Box<[u16]>>,
 }
 
 /// A row to be appended.
 pub(crate) struct NewRow<'a> {
     pub key: Key<'a>,
-    /// One slice of `dim` for each vector field.
+    /// One for each vector field.
     pub vectors: &'a [&'a [f32]],
     pub payload: &'a [u8],
 }
@@ -77,15 +107,24 @@ impl Memtable {
     pub fn new(schema: &Schema) -> Self {
         Self {
             key_type: schema.key,
+            vectors: schema.vectors.clone(),
             fields: schema
                 .vectors
                 .iter()
                 .map(|field| FieldShape {
-                    dim: field.dim as usize,
+                    width: field.width(),
+                    bytes: (!field.kind.varies())
+                        .then(|| field.row_bytes() * (1 + usize::from(field.normalises()))),
+                    keeps_given: field.keeps_given(),
                     metric: field.metric.metric(),
+                    normalises: field.normalises(),
+                    may_have_codes: may_have_codes(field),
                 })
                 .collect(),
+            texts: TextFields::of(schema),
+            expires_at: schema.expires_at.as_deref().map(Into::into),
             chunks: RwLock::new(Vec::new()),
+            words: RwLock::new(Vec::new()),
             newest: RwLock::new(HashTable::new()),
             rows: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -119,15 +158,22 @@ impl Memtable {
         let number = u32::try_from(rows).expect("a memtable is flushed long before 2^32 rows");
         let (chunk_index, _) = locate(rows);
         if chunk_index == self.chunks.read().len() {
-            let chunk = Chunk::new(self.key_type, &self.fields, chunk_rows(chunk_index));
+            let chunk = Chunk::new(self.key_type, &self.vectors, chunk_rows(chunk_index));
             self.chunks.write().push(Arc::new(RwLock::new(chunk)));
         }
+        let words = self.append_words(chunk_index, row.payload);
+        let end = self.expires_at.as_deref();
+        let end = end.map(|field| end_of(row.payload, field));
         let hash = row.key.hash64();
         let same_key = |&other: &u32| self.has_key(other, row.key);
         let previous = self.newest.read().find(hash, same_key).copied();
-        self.chunk(chunk_index)
-            .write()
-            .push(lsn, row, previous.unwrap_or(NO_ROW), &self.fields);
+        self.chunk(chunk_index).write().push(
+            lsn,
+            row,
+            previous.unwrap_or(NO_ROW),
+            &self.fields,
+            end,
+        );
         let mut newest = self.newest.write();
         match previous {
             Some(old) => {
@@ -141,15 +187,45 @@ impl Memtable {
             }
         }
         drop(newest);
-        let copies = |shape: &FieldShape| 1 + usize::from(shape.metric.normalises());
-        let vectors: usize = self.fields.iter().map(|f| f.dim * 4 * copies(f)).sum();
+        let bytes = |(shape, vector): (&FieldShape, &&[f32])| {
+            // Once as it was given, and an entry of its index takes about as much again.
+            shape.bytes.unwrap_or(3 * size_of_val(*vector))
+        };
+        let vectors: usize = self.fields.iter().zip(row.vectors).map(bytes).sum();
         let key = match row.key {
             Key::Str(text) => text.len(),
             Key::U64(_) => 8,
         };
-        let bytes = vectors + key + row.payload.len() + ROW_OVERHEAD_BYTES;
+        let bytes = vectors + key + row.payload.len() + words + ROW_OVERHEAD_BYTES;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.rows.store(rows + 1, Ordering::Release);
+    }
+
+    /// The same rows with another schema, which differs in its texts alone.
+    pub fn copied(&self, schema: &Schema) -> Self {
+        let copy = Self::new(schema);
+        if self.is_unlogged() {
+            copy.mark_unlogged();
+        }
+        for row in 0..row_number(self.rows()) {
+            self.with_row(row, |chunk, at| {
+                let vectors = self.fields.iter().enumerate();
+                let vectors: Vec<Cow<'_, [f32]>> = vectors
+                    .map(|(field, shape)| chunk.vector(at, field, *shape))
+                    .collect();
+                let vectors: Vec<&[f32]> = vectors.iter().map(AsRef::as_ref).collect();
+                let new = NewRow {
+                    key: chunk.keys.get(at),
+                    vectors: &vectors,
+                    payload: chunk.payloads.get(at),
+                };
+                copy.append(chunk.created[at], &new);
+            });
+            if let Some(lsn) = self.deleted_by(row) {
+                copy.delete(row, lsn);
+            }
+        }
+        copy
     }
 
     /// Marks a row as deleted by version `lsn`.
@@ -159,23 +235,28 @@ impl Memtable {
         });
     }
 
-    /// The row of `key` that a snapshot at `lsn` sees.
-    pub fn find(&self, key: Key<'_>, lsn: u64) -> Option<u32> {
+    /// The row of `key` that a snapshot at `moment` sees.
+    pub fn find(&self, key: Key<'_>, moment: Moment) -> Option<u32> {
         let same_key = |&other: &u32| self.has_key(other, key);
         let mut row = *self.newest.read().find(key.hash64(), same_key)?;
         loop {
-            let (created, deleted, previous) = self.with_row(row, |chunk, at| {
-                let deleted = chunk.deleted[at].load(Ordering::Acquire);
-                (chunk.created[at], deleted, chunk.previous[at])
+            let (created, is_seen, previous) = self.with_row(row, |chunk, at| {
+                let is_seen = chunk.sees(at, moment);
+                (chunk.created[at], is_seen, chunk.previous[at])
             });
-            if created <= lsn {
-                return (deleted > lsn).then_some(row);
+            if created <= moment.lsn {
+                return is_seen.then_some(row);
             }
             if previous == NO_ROW {
                 return None;
             }
             row = previous;
         }
+    }
+
+    /// Whether a snapshot at `moment` sees a row.
+    pub fn sees(&self, row: u32, moment: Moment) -> bool {
+        self.with_row(row, |chunk, at| chunk.sees(at, moment))
     }
 
     /// The version that wrote a row.
@@ -194,10 +275,24 @@ impl Memtable {
         self.with_row(row, |chunk, at| f(chunk.keys.get(at)))
     }
 
-    /// Calls `f` with the row's vector in field `field`, as it was given.
+    /// Values of the row's vector in field `field`.
+    pub fn vector_values(&self, row: u32, field: usize) -> usize {
+        match self.fields[field].bytes {
+            Some(_) => self.fields[field].width,
+            None => self.with_vector(row, field, <[f32]>::len),
+        }
+    }
+
+    /// Calls `f` with the row's vector in field `field`, as it is stored.
     pub fn with_vector<R>(&self, row: u32, field: usize, f: impl FnOnce(&[f32]) -> R) -> R {
         let shape = self.fields[field];
-        self.with_row(row, |chunk, at| f(chunk.vector(at, field, shape)))
+        self.with_row(row, |chunk, at| f(&chunk.vector(at, field, shape)))
+    }
+
+    /// Calls `f` with the row's vector in field `field` as searches compare it.
+    pub fn with_prepared<R>(&self, row: u32, field: usize, f: impl FnOnce(&[f32]) -> R) -> R {
+        let shape = self.fields[field];
+        self.with_row(row, |chunk, at| f(&chunk.prepared(at, field, shape)))
     }
 
     /// Appends the row's selected fields to `out`.
@@ -213,20 +308,51 @@ impl Memtable {
         })
     }
 
-    /// Calls `f` with each of the first `rows` rows that a snapshot at `lsn` sees, in order.
-    pub fn for_each_visible(&self, rows: usize, lsn: u64, mut f: impl FnMut(u32, Key<'_>)) {
+    /// Bytes of the row's fields.
+    pub fn payload_bytes(&self, row: u32) -> usize {
+        self.with_row(row, |chunk, at| chunk.payloads.get(at).len())
+    }
+
+    /// Calls `f` with each of the first `rows` rows that a snapshot at `moment` sees, in order.
+    pub fn for_each_visible(&self, rows: usize, moment: Moment, f: impl FnMut(u32, Key<'_>)) {
+        let never = Stop::never();
+        self.for_each_visible_until(rows, moment, &never, f)
+            .expect("nobody stops it");
+    }
+
+    /// As [`for_each_visible`](Self::for_each_visible), unless it is to end early.
+    ///
+    /// # Errors
+    /// What `stop` says.
+    pub fn for_each_visible_until(
+        &self,
+        rows: usize,
+        moment: Moment,
+        stop: &Stop,
+        mut f: impl FnMut(u32, Key<'_>),
+    ) -> Result<()> {
         for (first, chunk) in self.chunks_of(rows) {
+            stop.check()?;
             let chunk = chunk.read();
             for at in 0..chunk.created.len().min(rows - first) {
-                if chunk.sees(at, lsn) {
+                if chunk.sees(at, moment) {
                     f(row_number(first + at), chunk.keys.get(at));
                 }
             }
         }
+        Ok(())
     }
 
-    /// Offers `hits` the `k` nearest of the first `rows` rows that a snapshot at `lsn` sees, chunk
-    /// by chunk and at most `k` of each; returns how many distances were computed.
+    /// How many of the first `rows` rows a snapshot at `moment` sees.
+    pub fn visible(&self, rows: usize, moment: Moment) -> usize {
+        let mut count = 0;
+        self.for_each_visible(rows, moment, |_, _| count += 1);
+        count
+    }
+
+    /// Offers `hits` the `k` nearest of the first `rows` rows that a snapshot at `moment` sees, or
+    /// of those of them that are `allowed`, chunk by chunk and at most `k` of each; returns how many
+    /// distances were computed, one for each such row and fewer where codes tell, and whether any do.
     ///
     /// # Errors
     /// What `stop` says.
@@ -237,31 +363,51 @@ impl Memtable {
     pub fn search(
         &self,
         field: usize,
-        query: &Query,
+        query: &FieldQuery,
         k: usize,
         rows: usize,
-        lsn: u64,
+        allowed: Option<&Bitmap>,
+        moment: Moment,
+        effort: Effort,
         stop: &Stop,
+        space: &mut ScanSpace,
         hits: &mut Vec<cairn_index::Hit>,
-    ) -> Result<u64> {
-        let metric = self.fields[field].metric;
+    ) -> Result<(u64, bool)> {
+        let shape = self.fields[field];
+        // Of a filter that leaves few rows, those are read and no others.
+        let few = allowed.is_some_and(|allowed| allowed.count() * ALLOWED_MIN < rows);
+        let by_codes = shape.may_have_codes && may_use_codes(effort) && !few;
         let mut found = Vec::new();
-        let mut distances = 0;
-        for (first, chunk) in self.chunks_of(rows) {
+        let (mut distances, mut coded) = (0, false);
+        for (index, (first, chunk)) in self.chunks_of(rows).into_iter().enumerate() {
             let chunk = chunk.read();
-            let count = row_number(chunk.created.len().min(rows - first));
-            let searched = flat::search(
-                &chunk.prepared[field],
-                metric,
-                query,
-                k,
-                0..count,
-                |row| chunk.sees(row as usize, lsn),
-                |a, b| -> KeyOrder { chunk.keys.compare(a as usize, b as usize) },
-                || stop.is_due(),
-                &mut found,
-            );
+            let count = chunk.created.len().min(rows - first);
+            let is_full = count == chunk_rows(index);
+            let accept = |row: u32| match allowed {
+                Some(rows) => rows.contains(row_number(first) + row),
+                None => chunk.sees(row as usize, moment),
+            };
+            let tie = |a: u32, b: u32| -> KeyOrder { chunk.keys.compare(a as usize, b as usize) };
+            let (vectors, due) = (&chunk.prepared[field], || stop.is_due());
+            let codes = (by_codes && is_full).then(|| chunk.codes[field].get(count, space));
+            let coded_rows = codes.flatten().zip(vectors.as_f32()).zip(query.as_f32());
+            let searched = match coded_rows {
+                Some(((codes, vectors), query)) => {
+                    coded = true;
+                    let (space, mut top) = (&mut space.codes, TopK::new(k));
+                    let scanned = codes.scan(
+                        vectors, query, DEVIATIONS, accept, tie, due, space, &mut top,
+                    );
+                    top.finish(tie, &mut found);
+                    scanned
+                }
+                None => {
+                    let (metric, rows) = (shape.metric, 0..row_number(count));
+                    vectors.search(metric, query, k, rows, accept, tie, due, &mut found)
+                }
+            };
             let Ok(effort) = searched else {
+                found.clear();
                 stop.check()?;
                 continue;
             };
@@ -272,7 +418,24 @@ impl Memtable {
                 ..hit
             }));
         }
-        Ok(distances)
+        Ok((distances, coded))
+    }
+
+    /// Makes the codes that searches asked for, of chunks that are full.
+    pub fn make_codes(&self) {
+        let rows = self.rows();
+        for (index, (first, chunk)) in self.chunks_of(rows).into_iter().enumerate() {
+            if rows - first < chunk_rows(index) {
+                return;
+            }
+            let chunk = chunk.read();
+            let fields = chunk.codes.iter().zip(&chunk.prepared).zip(&self.fields);
+            let made = fields.map(|((codes, vectors), shape)| {
+                let vectors = vectors.as_f32();
+                vectors.map_or(0, |vectors| codes.make(vectors, shape.metric))
+            });
+            self.bytes.fetch_add(made.sum(), Ordering::Relaxed);
+        }
     }
 
     fn has_key(&self, row: u32, key: Key<'_>) -> bool {
@@ -304,57 +467,69 @@ impl Memtable {
 }
 
 impl Chunk {
-    fn new(key_type: KeyType, fields: &[FieldShape], rows: usize) -> Self {
+    fn new(key_type: KeyType, fields: &[VectorField], rows: usize) -> Self {
         Self {
-            raw: fields.iter().map(|_| Vec::new()).collect(),
-            prepared: fields
-                .iter()
-                .map(|field| Vectors::with_capacity(field.dim, rows))
-                .collect(),
+            raw: fields.iter().map(VectorRows::none).collect(),
+            prepared: fields.iter().map(|field| Matrix::of(field, rows)).collect(),
+            codes: fields.iter().map(|_| LazyCodes::default()).collect(),
             keys: Keys::new(key_type),
             payloads: Payloads::default(),
             created: Vec::with_capacity(rows),
             deleted: Vec::with_capacity(rows),
             previous: Vec::with_capacity(rows),
+            ends: Vec::new(),
+            by_key: OnceLock::new(),
         }
     }
 
-    fn push(&mut self, lsn: u64, row: &NewRow<'_>, previous: u32, fields: &[FieldShape]) {
+    fn push(
+        &mut self,
+        lsn: u64,
+        row: &NewRow<'_>,
+        previous: u32,
+        fields: &[FieldShape],
+        end: Option<i64>,
+    ) {
         for (index, (vector, shape)) in row.vectors.iter().zip(fields).enumerate() {
-            if shape.metric.normalises() {
-                self.raw[index].extend_from_slice(vector);
+            if shape.keeps_given {
+                self.raw[index].push(vector);
             }
-            push_prepared(&mut self.prepared[index], shape.metric, vector);
+            self.prepared[index].push(vector, shape.normalises);
         }
         self.keys.push(row.key);
         self.payloads.push(row.payload);
         self.created.push(lsn);
         self.deleted.push(AtomicU64::new(ALIVE));
         self.previous.push(previous);
+        self.ends.extend(end);
     }
 
-    fn vector(&self, at: usize, field: usize, shape: FieldShape) -> &[f32] {
-        if shape.metric.normalises() {
-            &self.raw[field][at * shape.dim..(at + 1) * shape.dim]
+    fn vector(&self, at: usize, field: usize, shape: FieldShape) -> Cow<'_, [f32]> {
+        if shape.keeps_given {
+            Cow::Borrowed(self.raw[field].get(at))
         } else {
-            self.prepared[field].row(row_number(at))
+            self.prepared(at, field, shape)
         }
     }
 
-    fn sees(&self, at: usize, lsn: u64) -> bool {
-        self.created[at] <= lsn && self.deleted[at].load(Ordering::Acquire) > lsn
-    }
-}
-
-/// Appends a vector in the form kernels want: of length one under cosine.
-pub(crate) fn push_prepared(vectors: &mut Vectors, metric: Metric, raw: &[f32]) {
-    vectors.fill_rows(1, |_, row| {
-        row.copy_from_slice(raw);
-        if metric.normalises() {
-            // A zero vector was refused before it got here; left as it is, it is merely far away.
-            let _ = cairn_distance::normalise(row);
+    fn prepared(&self, at: usize, field: usize, shape: FieldShape) -> Cow<'_, [f32]> {
+        let (vectors, row) = (&self.prepared[field], row_number(at));
+        if let Some(vectors) = vectors.as_f32() {
+            return Cow::Borrowed(vectors.row(row));
         }
-    });
+        if !vectors.has_rows() {
+            return Cow::Borrowed(self.raw[field].get(at));
+        }
+        let mut values = vec![0.0; shape.width];
+        vectors.read(row, &mut values);
+        Cow::Owned(values)
+    }
+
+    fn sees(&self, at: usize, Moment { lsn, now }: Moment) -> bool {
+        self.created[at] <= lsn
+            && self.deleted[at].load(Ordering::Acquire) > lsn
+            && self.ends.get(at).is_none_or(|end| *end > now)
+    }
 }
 
 fn row_number(row: usize) -> u32 {

@@ -31,7 +31,18 @@ pub enum Compaction {
     None,
 }
 
-/// Settings of [`crate::Database::open`]. Nothing here changes what is stored, save where logs go.
+/// How the fields of records are written to segments. Any segment can be read with any setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Compressed with LZ4, in blocks of about 16 KiB, where that makes them smaller by more than an
+    /// eighth.
+    #[default]
+    Lz4,
+    /// As they are.
+    None,
+}
+
+/// Settings of [`crate::Database::open`]. They change how records are stored, never which.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Default of every write.
@@ -40,6 +51,15 @@ pub struct Options {
     pub lock_timeout: Duration,
     /// Bytes that memtables and caches may take together.
     pub memory_budget: usize,
+    /// Bytes of blocks of stored fields that are kept for later reads, at most; 0: none. A quarter
+    /// of `memory_budget` when that is less.
+    pub block_cache_bytes: usize,
+    /// Whether vectors of segments stay in their files, mapped, and are not copied to memory. What they
+    /// are compared with is then the system's: pages come when they are touched and go when memory is
+    /// short. Without effect where a database is encrypted, and on other systems than Unix.
+    pub memory_map: bool,
+    /// How stored fields are written.
+    pub compression: Compression,
     /// A memtable of this many bytes is flushed. Writers are slowed, never refused, above it.
     pub memtable_bytes: usize,
     /// Holds the key of an encrypted database. A new one is encrypted when this is given; one that
@@ -85,6 +105,9 @@ impl Default for Options {
             durability: Durability::Sync,
             lock_timeout: Duration::ZERO,
             memory_budget: 1024 * 1024 * 1024, // 1 GiB; the public layer asks the machine
+            block_cache_bytes: 256 * 1024 * 1024,
+            memory_map: false,
+            compression: Compression::Lz4,
             memtable_bytes: 64 * 1024 * 1024,
             encryption: None,
             wal_dir: None,
@@ -110,5 +133,11 @@ impl Options {
             .min(self.memory_budget / 4)
             .min(usize::try_from(self.wal_bytes_max / 4).unwrap_or(usize::MAX))
             .clamp(64 * 1024, MEMTABLE_BYTES_MAX)
+    }
+
+    /// The limit of the cache that fits the option and the memory budget: memtables may take the
+    /// other three quarters.
+    pub(crate) fn block_cache_bytes_effective(&self) -> usize {
+        self.block_cache_bytes.min(self.memory_budget / 4)
     }
 }

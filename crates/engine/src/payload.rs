@@ -3,31 +3,37 @@
 //! The map has string keys and any MessagePack values; dates are the format's own timestamp
 //! extension. Nothing here builds a tree: a walk over the bytes finds where each value ends.
 
+use std::borrow::Cow;
+
+use cairn_filter::{Cursor, Fault, Value};
 use hashbrown::HashSet;
 
 use crate::error::{Code, Error, Result};
 use crate::keys::KeyState;
 use crate::limits::{FIELDS_BYTES_MAX, FIELDS_DEPTH_MAX};
 
-/// Why bytes are not the fields of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Truncated,
-    NotAMap,
-    KeyNotText,
-    TooDeep,
-    UnknownType,
-    Trailing,
+/// The error of bytes that a caller gave.
+fn refused(fault: Fault) -> Error {
+    match fault {
+        Fault::TooDeep => Error::new(Code::LimitExceeded, "fields are nested too deeply")
+            .number("limit", FIELDS_DEPTH_MAX),
+        fault => Error::new(Code::InvalidArgument, "fields are not a well-formed map")
+            .text("what", format!("{fault:?}")),
+    }
 }
 
-impl Fault {
-    fn error(self) -> Error {
-        match self {
-            Self::TooDeep => Error::new(Code::LimitExceeded, "fields are nested too deeply")
-                .number("limit", FIELDS_DEPTH_MAX),
-            fault => Error::new(Code::InvalidArgument, "fields are not a well-formed map")
-                .text("what", format!("{fault:?}")),
-        }
+/// The error of bytes that were stored.
+fn damaged(fault: Fault) -> Error {
+    Error::new(Code::Corrupt, "stored fields are not a map").text("what", format!("{fault:?}"))
+}
+
+/// Containers within the map of the record.
+const BELOW: usize = FIELDS_DEPTH_MAX - 1;
+
+fn map_header(cursor: &mut Cursor<'_>) -> Result<usize, Fault> {
+    match cursor.value()? {
+        Value::Map(count) => Ok(count),
+        _ => Err(Fault::NotAMap),
     }
 }
 
@@ -47,19 +53,19 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
                 .number("got", bytes.len()),
         );
     }
-    let mut cursor = Cursor { bytes, at: 0 };
+    let mut cursor = Cursor::new(bytes);
     let mut check = || -> Result<(), Fault> {
-        for _ in 0..cursor.map_header()? {
-            cursor.text()?;
-            cursor.skip(1)?;
+        for _ in 0..map_header(&mut cursor)? {
+            cursor.name()?;
+            cursor.skip(BELOW)?;
         }
-        if cursor.at == bytes.len() {
+        if cursor.at() == bytes.len() {
             Ok(())
         } else {
             Err(Fault::Trailing)
         }
     };
-    check().map_err(Fault::error)
+    check().map_err(refused)
 }
 
 /// The fields of `old` with those of `new` put over them. Both have been validated.
@@ -72,7 +78,7 @@ pub(crate) fn merge(old: &[u8], new: &[u8]) -> Result<Vec<u8>> {
         return Ok(if new.is_empty() { old } else { new }.to_vec());
     }
     let replaced = entries(new)?;
-    let names: HashSet<&[u8], KeyState> = replaced.iter().map(|entry| entry.name).collect();
+    let names: HashSet<&str, KeyState> = replaced.iter().map(|entry| entry.name).collect();
     let mut kept: Vec<&[u8]> = entries(old)?
         .into_iter()
         .filter(|entry| !names.contains(entry.name))
@@ -94,36 +100,84 @@ pub(crate) fn select(bytes: &[u8], names: &[String]) -> Result<Vec<u8>> {
     }
     let kept: Vec<&[u8]> = entries(bytes)?
         .into_iter()
-        .filter(|entry| names.iter().any(|name| name.as_bytes() == entry.name))
+        .filter(|entry| names.iter().any(|name| name == entry.name))
         .map(|entry| entry.bytes)
         .collect();
     Ok(join(&kept))
 }
 
+/// The same fields under other names, in stored order.
+///
+/// # Errors
+/// [`Code::Corrupt`] when the bytes are not a map.
+pub(crate) fn renamed<'a>(bytes: &'a [u8], other: impl Fn(&'a str) -> &'a str) -> Result<Vec<u8>> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut parts: Vec<Cow<'_, [u8]>> = Vec::new();
+    for entry in entries(bytes)? {
+        let name = other(entry.name);
+        if name == entry.name {
+            parts.push(Cow::Borrowed(entry.bytes));
+        } else {
+            let mut field = text_header(name.len());
+            field.extend_from_slice(name.as_bytes());
+            field.extend_from_slice(entry.value);
+            parts.push(Cow::Owned(field));
+        }
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
+    Ok(join(&parts))
+}
+
+/// What stands before a text of so many bytes.
+fn text_header(length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).expect("a field is far below 4 GiB");
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..=31), _) => vec![0xa0 | length],
+        (Ok(length), _) => vec![0xd9, length],
+        (_, Ok(length)) => [&[0xda][..], &length.to_be_bytes()].concat(),
+        _ => [&[0xdb][..], &length.to_be_bytes()].concat(),
+    }
+}
+
+/// The names of fields that were validated.
+///
+/// # Errors
+/// [`Code::Corrupt`] when the bytes are not a map.
+pub(crate) fn names(bytes: &[u8]) -> Result<Vec<&str>> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(entries(bytes)?.iter().map(|entry| entry.name).collect())
+}
+
 struct Entry<'a> {
-    name: &'a [u8],
+    name: &'a str,
+    /// Of name and value.
     bytes: &'a [u8],
+    value: &'a [u8],
 }
 
 fn entries(bytes: &[u8]) -> Result<Vec<Entry<'_>>> {
-    let mut cursor = Cursor { bytes, at: 0 };
+    let mut cursor = Cursor::new(bytes);
     let mut walk = || -> Result<Vec<Entry<'_>>, Fault> {
-        let count = cursor.map_header()?;
+        let count = map_header(&mut cursor)?;
         let mut entries = Vec::with_capacity(count.min(bytes.len()));
         for _ in 0..count {
-            let start = cursor.at;
-            let name = cursor.text()?;
-            cursor.skip(1)?;
+            let start = cursor.at();
+            let name = cursor.name()?;
+            let value = cursor.at();
+            cursor.skip(BELOW)?;
             entries.push(Entry {
                 name,
-                bytes: &bytes[start..cursor.at],
+                bytes: &bytes[start..cursor.at()],
+                value: &bytes[value..cursor.at()],
             });
         }
         Ok(entries)
     };
-    walk().map_err(|fault| {
-        Error::new(Code::Corrupt, "stored fields are not a map").text("what", format!("{fault:?}"))
-    })
+    walk().map_err(damaged)
 }
 
 fn join(entries: &[&[u8]]) -> Vec<u8> {
@@ -144,106 +198,6 @@ fn join(entries: &[&[u8]]) -> Vec<u8> {
         out.extend_from_slice(entry);
     }
     out
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
-        let end = self.at.checked_add(count).ok_or(Fault::Truncated)?;
-        let taken = self.bytes.get(self.at..end).ok_or(Fault::Truncated)?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Fault> {
-        Ok(self.take(1)?[0])
-    }
-
-    /// A big-endian length of `width` bytes.
-    fn length(&mut self, width: usize) -> Result<usize, Fault> {
-        let fold = |value, &byte: &u8| value << 8 | usize::from(byte);
-        Ok(self.take(width)?.iter().fold(0, fold))
-    }
-
-    fn map_header(&mut self) -> Result<usize, Fault> {
-        match self.byte()? {
-            tag @ 0x80..=0x8f => Ok(usize::from(tag & 0x0f)),
-            0xde => self.length(2),
-            0xdf => self.length(4),
-            _ => Err(Fault::NotAMap),
-        }
-    }
-
-    fn text(&mut self) -> Result<&'a [u8], Fault> {
-        let length = match self.byte()? {
-            tag @ 0xa0..=0xbf => usize::from(tag & 0x1f),
-            0xd9 => self.length(1)?,
-            0xda => self.length(2)?,
-            0xdb => self.length(4)?,
-            _ => return Err(Fault::KeyNotText),
-        };
-        let text = self.take(length)?;
-        match std::str::from_utf8(text) {
-            Ok(_) => Ok(text),
-            Err(_) => Err(Fault::KeyNotText),
-        }
-    }
-
-    /// Steps over one value that stands at `depth` (the fields of a record stand at 1).
-    fn skip(&mut self, depth: usize) -> Result<(), Fault> {
-        let length = match self.byte()? {
-            0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => 0,
-            tag @ 0x80..=0x8f => return self.skip_many(2 * usize::from(tag & 0x0f), depth),
-            tag @ 0x90..=0x9f => return self.skip_many(usize::from(tag & 0x0f), depth),
-            tag @ 0xa0..=0xbf => usize::from(tag & 0x1f),
-            0xc4 | 0xd9 => self.length(1)?,
-            0xc5 | 0xda => self.length(2)?,
-            0xc6 | 0xdb => self.length(4)?,
-            0xc7 => 1 + self.length(1)?,
-            0xc8 => 1 + self.length(2)?,
-            0xc9 => 1 + self.length(4)?,
-            0xcc | 0xd0 => 1,
-            0xcd | 0xd1 | 0xd4 => 2,
-            0xd5 => 3,
-            0xca | 0xce | 0xd2 => 4,
-            0xd6 => 5,
-            0xcb | 0xcf | 0xd3 => 8,
-            0xd7 => 9,
-            0xd8 => 17,
-            0xdc => {
-                let count = self.length(2)?;
-                return self.skip_many(count, depth);
-            }
-            0xdd => {
-                let count = self.length(4)?;
-                return self.skip_many(count, depth);
-            }
-            0xde => {
-                let count = self.length(2)?;
-                return self.skip_many(2 * count, depth);
-            }
-            0xdf => {
-                let count = self.length(4)?;
-                return self.skip_many(count.saturating_mul(2), depth);
-            }
-            0xc1 => return Err(Fault::UnknownType),
-        };
-        self.take(length).map(drop)
-    }
-
-    fn skip_many(&mut self, count: usize, depth: usize) -> Result<(), Fault> {
-        if depth >= FIELDS_DEPTH_MAX {
-            return Err(Fault::TooDeep);
-        }
-        for _ in 0..count {
-            self.skip(depth + 1)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -275,6 +229,29 @@ mod tests {
         let fields = map(&[("a", &[1]), ("b", &[2])]);
         assert_eq!(select(&fields, &["b".into()]).unwrap(), map(&[("b", &[2])]));
         assert_eq!(select(&fields, &["z".into()]).unwrap(), vec![0x80]);
+    }
+
+    #[test]
+    fn fields_get_other_names_and_keep_their_values() {
+        let long = "n".repeat(300);
+        let other = |name| match name {
+            "a" => "b",
+            "b" => "a",
+            "c" => &long,
+            name => name,
+        };
+        let fields = map(&[("a", &[1]), ("b", &[0x91, 0xc0]), ("c", &[7]), ("d", &[8])]);
+        let renamed = renamed(&fields, other).unwrap();
+        validate(&renamed).unwrap();
+        let mut expected = map(&[("b", &[1]), ("a", &[0x91, 0xc0])]);
+        expected[0] = 0x84;
+        expected.extend([0xda, 1, 44]);
+        expected.extend(long.as_bytes());
+        expected.push(7);
+        expected.extend([0xa1, b'd', 8]);
+        assert_eq!(renamed, expected);
+        assert!(super::renamed(&[], other).unwrap().is_empty());
+        assert_eq!(names(&fields).unwrap(), ["a", "b", "c", "d"]);
     }
 
     #[test]

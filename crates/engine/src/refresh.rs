@@ -86,6 +86,7 @@ impl Database {
     /// One look at the catalog `current` and at every collection it lists.
     fn look(&self, current: Option<u64>) -> Result<Result<()>> {
         let known = self.state()?.catalog.clone();
+        let known_version = known.version;
         let catalog = if Some(known.version) == current {
             known
         } else {
@@ -93,6 +94,7 @@ impl Database {
                 file: self.dir.join("CURRENT"),
             })?
         };
+        let is_new = known_version != catalog.version;
         let mut outcome = Ok(());
         let mut opened = Vec::new();
         for entry in &catalog.collections {
@@ -101,7 +103,13 @@ impl Database {
                 _ => None,
             };
             let refreshed = match open {
-                Some(collection) => collection.refresh().map(drop),
+                Some(collection) => {
+                    // First: what was written since has its names.
+                    if is_new {
+                        collection.follow_structure(entry.structure()?);
+                    }
+                    collection.refresh().map(drop)
+                }
                 None => {
                     let made = self.open_following(entry, &catalog);
                     let refreshed = made.as_ref().map(drop).map_err(Error::duplicate);

@@ -19,6 +19,7 @@
 //! What cannot be told: records that only a damaged part of the log held, and what it deleted. An
 //! older version of a record that such a frame replaced is saved; the report says that frames are lost.
 
+mod fields;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -316,7 +317,7 @@ fn find_collections(env: &Env, source: &Path) -> Result<Plan> {
         match schema_of(env, &root, id)? {
             Some(schema) => {
                 let name = format!("recovered-{id}");
-                let entry = CatalogEntry { id, name, schema };
+                let entry = CatalogEntry::new(id, name, schema);
                 plan.collections.push((entry, place(id)));
             }
             None => plan.unreadable.push(root),
@@ -387,12 +388,14 @@ fn schema_of(env: &Env, root: &Path, id: u64) -> Result<Option<Schema>> {
             dim: field.dim,
             metric: field.metric,
             index: IndexKind::Auto,
+            kind: field.kind,
         };
         let schema = Schema {
             key: meta.key,
             vectors: meta.vectors.into_iter().map(vector).collect(),
             fields: Vec::new(),
             extra: Extra::Allow,
+            expires_at: None,
         };
         if schema.validate().is_ok() {
             return Ok(Some(schema));
@@ -729,14 +732,10 @@ impl Rescue<'_> {
             version: 2,
             collection: id,
             flushed_lsn: newest.fold(from_lsn, u64::max),
-            segments: Vec::new(),
-            outcomes: None,
+            ..Manifest::default()
         };
         let dir = self.target.join("seg");
-        let plan = BuildPlan {
-            graphs: None,
-            pace: None,
-        };
+        let plan = BuildPlan::default();
         let of_one_source = origins.chunk_by(|a, b| a.source == b.source);
         for chunk in of_one_source.flat_map(|rows| rows.chunks(ROWS_PER_SEGMENT)) {
             let (schema, rows) = (&self.entry.schema, chunk.to_vec());

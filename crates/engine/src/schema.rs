@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use cairn_distance::Metric;
 use cairn_index::HnswConfig;
+use cairn_text::{Language, WEIGHT_MAX};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::KeyType;
@@ -22,19 +23,57 @@ pub struct Schema {
     pub fields: Vec<DeclaredField>,
     /// Whether records may have fields that are not declared.
     pub extra: Extra,
+    /// The field, declared as a `date`, from whose instant on a record is hidden, and then removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
 }
 
-/// One dense vector field.
+/// One vector field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VectorField {
     /// Its name.
     pub name: String,
-    /// Components, 1 to 65,536.
+    /// Components, 1 to 65,536; of a binary field bits, a multiple of eight. Of a sparse one indexes are below it.
     pub dim: u32,
     /// How distance is measured.
     pub metric: MetricName,
     /// How it is indexed.
     pub index: IndexKind,
+    /// What a vector is made of, and so how it is stored.
+    #[serde(
+        rename = "type",
+        default,
+        skip_serializing_if = "VectorKind::is_default"
+    )]
+    pub kind: VectorKind,
+}
+
+/// What the vectors of a field are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorKind {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats of IEEE 754: what is given is rounded to the nearest, ties to even.
+    F16,
+    /// Whole numbers from -128 to 127.
+    I8,
+    /// Bits, eight a byte. As a vector of the engine: a value from 0 to 255 for each byte.
+    Binary,
+    /// 32-bit floats of which only some are there; see [`sparse_vector`](crate::sparse_vector).
+    Sparse,
+}
+
+impl VectorKind {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether its vectors are of different lengths.
+    pub(crate) fn varies(self) -> bool {
+        self == Self::Sparse
+    }
 }
 
 /// A metric by its public name.
@@ -49,6 +88,8 @@ pub enum MetricName {
     Dot,
     /// Sum of absolute differences.
     L1,
+    /// Bits that differ; of binary fields, and their only one.
+    Hamming,
 }
 
 /// How a vector field is indexed.
@@ -85,6 +126,53 @@ pub struct DeclaredField {
     pub name: String,
     /// Its type as spelled in the schema, such as `keyword` or `int[]`.
     pub kind: String,
+    /// Of a field of type `text`: how it is searched. The default for all others.
+    #[serde(default, skip_serializing_if = "TextSettings::is_default")]
+    pub text: TextSettings,
+}
+
+/// How a field of type `text` is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TextSettings {
+    /// Whose stems and stop words; none by default.
+    #[serde(with = "by_name")]
+    pub language: Language,
+    /// What its scores are multiplied by, above 0 and at most 1,000,000; 1 by default.
+    pub weight: f64,
+}
+
+impl Default for TextSettings {
+    fn default() -> Self {
+        Self {
+            language: Language::None,
+            weight: 1.0,
+        }
+    }
+}
+
+impl TextSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A language as its name.
+mod by_name {
+    use cairn_text::Language;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    pub fn serialize<S: Serializer>(language: &Language, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(language.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Language, D::Error> {
+        let name = String::deserialize(from)?;
+        let unknown = || D::Error::custom(format!("unknown language {name}"));
+        Language::of_name(&name).ok_or_else(unknown)
+    }
 }
 
 /// What happens to fields that are not declared.
@@ -112,6 +200,7 @@ impl MetricName {
             Self::L2 => Metric::L2,
             Self::Dot => Metric::Dot,
             Self::L1 => Metric::L1,
+            Self::Hamming => Metric::Hamming,
         }
     }
 }
@@ -154,7 +243,24 @@ impl IndexKind {
     }
 }
 
+impl DeclaredField {
+    /// Whether it holds texts that are searched by their words.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.kind.strip_suffix("[]").unwrap_or(&self.kind) == "text"
+    }
+}
+
 impl Schema {
+    /// Names of the declared fields that have indexes.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = &str> {
+        let kinds = ["keyword", "int", "float", "bool", "date"];
+        let fields = self.fields.iter().filter(move |field| {
+            kinds.contains(&field.kind.strip_suffix("[]").unwrap_or(&field.kind))
+        });
+        fields.map(|field| &*field.name)
+    }
+
     /// Checks names, counts, dims and index settings.
     ///
     /// # Errors
@@ -185,6 +291,30 @@ impl Schema {
                 return Err(Error::new(Code::InvalidArgument, "unknown field type")
                     .text("field", field.name.clone())
                     .text("got", field.kind.clone()));
+            }
+            let TextSettings { weight, .. } = field.text;
+            if !field.is_text() && !field.text.is_default() {
+                let message = "only a field of type text has a language or a weight";
+                return Err(
+                    Error::new(Code::InvalidArgument, message).text("field", field.name.clone())
+                );
+            }
+            if !(weight as f32 > 0.0 && weight <= f64::from(WEIGHT_MAX)) {
+                let message = "a weight is above 0 and at most 1,000,000";
+                return Err(Error::new(Code::InvalidArgument, message)
+                    .text("field", field.name.clone())
+                    .text("got", weight.to_string()));
+            }
+        }
+        if let Some(name) = &self.expires_at {
+            let declared = self.fields.iter().find(|field| field.name == *name);
+            if declared.is_none_or(|field| field.kind != "date") {
+                let message = "records expire at a field that is declared as a date";
+                let kind = declared.map_or(ABSENT, |field| &field.kind);
+                return Err(Error::new(Code::InvalidArgument, message)
+                    .text("path", "expiresAt")
+                    .text("field", name.clone())
+                    .text("got", kind));
             }
         }
         refuse_repeated(self.vectors.iter().map(|field| field.name.as_str()))?;
@@ -225,6 +355,14 @@ impl Schema {
                 Some(other) if other.kind != stored.kind => {
                     return differs(path, &stored.kind, &other.kind);
                 }
+                Some(other) if other.text.language != stored.text.language => {
+                    let [stored, given] = [stored, other].map(|it| it.text.language.name());
+                    return differs(format!("{path}.language"), stored, given);
+                }
+                Some(other) if other.text.weight != stored.text.weight => {
+                    let [stored, given] = [stored, other].map(|it| it.text.weight.to_string());
+                    return differs(format!("{path}.weight"), &stored, &given);
+                }
                 Some(_) => {}
             }
         }
@@ -234,6 +372,11 @@ impl Schema {
         }
         if self.extra != given.extra {
             return differs("extra".into(), &show(self.extra), &show(given.extra));
+        }
+        if self.expires_at != given.expires_at {
+            let [stored, given] =
+                [self, given].map(|it| it.expires_at.as_deref().unwrap_or(ABSENT));
+            return differs("expiresAt".into(), stored, given);
         }
         Ok(())
     }
@@ -249,6 +392,9 @@ impl Schema {
             };
             if stored.dim != other.dim {
                 return differs(path(".dim"), &show(stored.dim), &show(other.dim));
+            }
+            if stored.kind != other.kind {
+                return differs(path(".type"), &show(stored.kind), &show(other.kind));
             }
             if stored.metric != other.metric {
                 return differs(path(".metric"), &show(stored.metric), &show(other.metric));
@@ -282,6 +428,59 @@ fn differs(path: String, stored: &str, given: &str) -> Result<()> {
 }
 
 impl VectorField {
+    /// Values of a vector on its way through the engine: its components, or the bytes of its bits. Of a kind
+    /// whose vectors differ in length it says nothing; see [`length_of_first`](Self::length_of_first).
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self.kind {
+            VectorKind::Binary => self.dim as usize / 8,
+            _ => self.dim as usize,
+        }
+    }
+
+    /// Bytes of a vector where it is stored.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.width() * self.kind.value_bytes()
+    }
+
+    /// Settings of its graphs, or `None` where it never has one.
+    pub(crate) fn hnsw(&self, seed: u64) -> Option<HnswConfig> {
+        let index = Some(&self.index).filter(|_| !self.kind.varies());
+        index.and_then(|index| index.hnsw(seed))
+    }
+
+    /// Whether memory holds vectors of length one, and the given ones are kept beside them. Rounded ones
+    /// are compared as they are.
+    pub(crate) fn normalises(&self) -> bool {
+        self.kind == VectorKind::F32 && self.metric == MetricName::Cosine
+    }
+
+    /// Whether memtables keep vectors as they were given beside those that searches compare.
+    pub(crate) fn keeps_given(&self) -> bool {
+        self.normalises() || self.kind == VectorKind::Sparse
+    }
+
+    fn validate_kind(&self) -> Result<()> {
+        let wrong = |message| {
+            let error = Error::new(Code::InvalidArgument, message);
+            Err(error.text("field", self.name.clone()))
+        };
+        let is_binary = self.kind == VectorKind::Binary;
+        if is_binary != (self.metric == MetricName::Hamming) {
+            return wrong("a binary field has the metric hamming, and no other field has it");
+        }
+        if is_binary && !self.dim.is_multiple_of(8) {
+            return wrong("dim of a binary field is a number of bits, a multiple of 8");
+        }
+        if self.kind == VectorKind::Sparse && self.metric != MetricName::Dot {
+            return wrong("a sparse field has the metric dot");
+        }
+        if self.kind.varies() && matches!(self.index, IndexKind::Hnsw(_)) {
+            return wrong("a field whose vectors differ in length has no graph");
+        }
+        Ok(())
+    }
+
     fn validate(&self) -> Result<()> {
         validate_field_name(&self.name)?;
         if self.dim == 0 {
@@ -294,6 +493,7 @@ impl VectorField {
                 .number("limit", DIM_MAX)
                 .number("got", self.dim));
         }
+        self.validate_kind()?;
         if let Some(config) = self.index.hnsw(0) {
             config.validate().map_err(|error| {
                 Error::new(Code::InvalidArgument, error.to_string())
@@ -352,7 +552,7 @@ pub(crate) fn refuse_device_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn validate_field_name(name: &str) -> Result<()> {
+pub(crate) fn validate_field_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > 1_024 || name.starts_with('$') || name.contains('\0') {
         return Err(Error::new(
             Code::InvalidName,

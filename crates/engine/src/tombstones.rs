@@ -6,6 +6,7 @@
 
 use cairn_env::sync::RwLock;
 use cairn_env::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use cairn_filter::Bitmap;
 use hashbrown::HashMap;
 
 use crate::error::{Code, Error, Result};
@@ -117,6 +118,23 @@ impl Tombstones {
         }
         let since = self.since.read();
         since.by_row.get(&row).is_some_and(|&deleted| deleted > lsn)
+    }
+
+    /// The rows of `rows` that a snapshot at `lsn` sees.
+    pub fn seen(&self, rows: usize, lsn: u64) -> Bitmap {
+        let rows = u32::try_from(rows).expect("rows are counted in 32 bits");
+        if self.count() == 0 {
+            return Bitmap::all(rows);
+        }
+        let since = self.since.read();
+        let load = |word: &AtomicU64| word.load(Ordering::Acquire);
+        let deleted = Bitmap::from_words(self.bits.iter().map(load).collect(), rows);
+        let mut seen = deleted.expect("no bit is set past the rows");
+        seen.invert();
+        for (&row, _) in since.by_row.iter().filter(|(_, deleted)| **deleted > lsn) {
+            seen.insert(row);
+        }
+        seen
     }
 
     /// Rows deleted by anybody.

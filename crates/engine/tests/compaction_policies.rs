@@ -6,10 +6,12 @@ mod common;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_engine::{
-    Collection, Compaction, Job, KeyType, MetricName, Options, WriteKind, WriteOptions,
+    Collection, Compaction, Durability, Job, KeyType, MetricName, Options, WriteKind, WriteOptions,
 };
+use cairn_env::{Clock, OsClock};
 use cairn_testkit::{Rng, SimDisk, sim_env};
 
 use common::{Home, Model, Row, batch, number, plain, put, small};
@@ -194,4 +196,53 @@ fn merging_in_the_background_writes_no_faster_than_it_may() {
     let began = home.env.clock.now();
     collection.compact(&Job::default()).unwrap();
     assert!((home.env.clock.now() - began).as_secs_f64() < 0.5);
+}
+
+#[test]
+fn overwriting_faster_than_merges_run_leaves_no_heap_of_small_segments() {
+    // Without merges, as where they cannot keep up, and with a memtable that holds all.
+    let options = Options {
+        compaction: Compaction::None,
+        ..Options::default()
+    };
+    let home = Home::memory();
+    let database = home.open(options);
+    let schema = plain(KeyType::U64, DIM as u32, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    let mut rng = Rng::new(5);
+    for round in 0..4 {
+        for first in (0..40_000).step_by(500) {
+            let rows: Vec<Row> = (first..first + 500).map(|key| row(key, &mut rng)).collect();
+            put(&collection, &rows);
+        }
+        if round == 0 {
+            collection.compact(&Job::default()).unwrap();
+        }
+    }
+    let segments = collection.stats().unwrap().segments;
+    let rows: Vec<u64> = segments.iter().map(|segment| segment.rows).collect();
+    assert!(rows.len() <= 6, "{rows:?}");
+}
+
+#[test]
+fn segments_without_a_live_row_go_while_rows_stream_in() {
+    let options = Options {
+        durability: Durability::Memory,
+        ..Options::default()
+    };
+    let home = Home::directory("dead-segments");
+    let database = home.open(options);
+    let schema = plain(KeyType::U64, DIM as u32, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    let mut rng = Rng::new(6);
+    let rows: Vec<Row> = (0..50).map(|key| row(key, &mut rng)).collect();
+    let mut most = 0;
+    for _ in 0..24 {
+        put(&collection, &rows);
+        // What no log has is flushed. A stream goes on as long as flushes are 250 ms apart.
+        collection.commit().unwrap();
+        OsClock::new().sleep(Duration::from_millis(50));
+        most = most.max(collection.stats().unwrap().segments.len());
+    }
+    assert!(most <= 12, "{most} segments of which one is alive");
 }

@@ -1,6 +1,6 @@
 //! Files that change under an open database, disks that lie about their syncs, and older files put
 //! back among newer ones: what is answered is right, or the damage is named. Nothing is mapped
-//! into memory, so nothing of this ends the process.
+//! into memory here, so nothing of this ends the process; `memory_map.rs` has what is.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 

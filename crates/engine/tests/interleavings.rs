@@ -654,5 +654,5 @@ fn a_collection_that_is_dropped_ends_whoever_uses_it() {
 
 #[test]
 fn planted_bugs_are_found() {
-    planted::expect_all_found(planted::ORDERS);
+    planted::expect_all_found(module_path!());
 }

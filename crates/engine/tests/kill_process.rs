@@ -27,8 +27,8 @@ use std::time::Duration;
 use cairn_engine::{
     BackupOptions, Collection, Database, Durability, Effort, Extra, IndexKind, Job, Key, KeyBuf,
     KeyType, Keys, MetricName, Options, Schema, SearchRequest, Select, SelectFields, Stop,
-    VectorColumn, VectorField, VersionId, WriteBatch, WriteKind, WriteOptions, list_backups,
-    prune_backups, restore, verify_backup,
+    VectorColumn, VectorField, VectorKind, VersionId, WriteBatch, WriteKind, WriteOptions,
+    list_backups, prune_backups, restore, verify_backup,
 };
 use cairn_env::{Clock, Env, KillPoint, OsClock};
 use cairn_testkit::{Rng, TempDir, seed_from_env};
@@ -55,9 +55,11 @@ fn schema(dim: u32) -> Schema {
             dim,
             metric: MetricName::L2,
             index: IndexKind::Auto,
+            kind: VectorKind::F32,
         }],
         fields: Vec::new(),
         extra: Extra::Allow,
+        expires_at: None,
     }
 }
 
@@ -631,5 +633,5 @@ fn a_long_log_is_replayed_within_a_second() {
 #[test]
 fn encrypted_databases_keep_the_same_promises() {
     let tests = ["killed_at_any_moment", "killed_while_the_key_changes"];
-    crash::sealed::run_again(&tests, &[("CAIRN_KILLS", "10")]);
+    crash::sealed::run_again(module_path!(), &tests, &[("CAIRN_KILLS", "10")]);
 }

@@ -132,5 +132,5 @@ fn env_has_no_catalog(target: &Path) -> bool {
 #[test]
 fn encrypted_databases_keep_the_same_promises() {
     let tests = ["what_a_killed_restore_leaves_is_whole_or_does_not_open"];
-    sealed::run_again(&tests, &[]);
+    sealed::run_again(module_path!(), &tests, &[]);
 }

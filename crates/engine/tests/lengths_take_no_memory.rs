@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_engine::{
-    Code, Database, HnswSettings, IndexKind, Job, KeyType, MetricName, Options, WriteKind,
-    WriteOptions,
+    Code, Database, HnswSettings, IndexKind, Job, KeyType, MetricName, Options, VectorField,
+    VectorKind, WriteKind, WriteOptions, sparse_vector,
 };
 use cairn_env::{Access, Env, InlineThreads, MemoryDisk, SeededEntropy};
 use cairn_storage::{
@@ -70,6 +70,9 @@ const SPARE: usize = 4 * 1024 * 1024; // 4 MiB: a window of the log is 1 MiB, a 
 const DIR: &str = "/db";
 const ROOT: &str = "/db/collections/0000000000000001";
 
+/// Of all sections that there are.
+const KINDS: [u32; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+
 type Files = Vec<(PathBuf, Vec<u8>)>;
 
 /// A database whose files are `files`.
@@ -99,16 +102,22 @@ fn restored(files: &Files) -> Env {
 /// Files of a database with a graph, deletions, outcomes, and records in the log alone.
 fn small_database() -> Files {
     let hnsw = IndexKind::Hnsw(HnswSettings::for_m(4));
+    let sparse = VectorField {
+        kind: VectorKind::Sparse,
+        ..vector_field("s", 50, MetricName::Dot, IndexKind::Auto)
+    };
     let shape = schema(
         KeyType::String,
-        vec![vector_field("v", 4, MetricName::L2, hnsw)],
+        vec![vector_field("v", 4, MetricName::L2, hnsw), sparse],
     );
     let home = Home::on(restored(&Vec::new()));
     let database = home.open(Options::default());
     let collection = database.create_collection("c", shape.clone()).unwrap();
     let row = |n: u32| {
         let vector = [n as f32, 1.0, (n % 7) as f32, 0.5];
-        Row::new(text(format!("key {n}")), &vector).with("n", i64::from(n))
+        let sparse = sparse_vector(&[n % 40, 40 + n % 10], &[0.5, n as f32]);
+        let vectors = vec![Some(vector.to_vec()), Some(sparse)];
+        Row::of(text(format!("key {n}")), vectors).with("n", i64::from(n))
     };
     put(&collection, &(0..1_200).map(row).collect::<Vec<_>>());
     let keyed = WriteOptions {
@@ -176,7 +185,7 @@ fn bombs(body: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 }
 
 fn replace_section(env: &Env, segment: &Path, which: usize, body: &[u8]) {
-    let reader = SegmentReader::open(env, segment, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap();
+    let reader = SegmentReader::open(env, segment, None, &KINDS).unwrap();
     let made = segment.with_extension("made");
     let id = reader.identity();
     let mut writer = SegmentWriter::create(env, &made, id, reader.collection()).unwrap();
@@ -215,7 +224,7 @@ fn publish_anew(env: &Env, dir: &str, sub: &str, ext: &str, body: &[u8]) {
 }
 
 fn section_bodies(env: &Env, file: &Path) -> Vec<Vec<u8>> {
-    let reader = SegmentReader::open(env, file, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap();
+    let reader = SegmentReader::open(env, file, None, &KINDS).unwrap();
     let sections = reader.sections().iter();
     sections.map(|s| reader.read(s.id).unwrap()).collect()
 }

@@ -11,18 +11,19 @@ mod common;
 mod planted;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_engine::{
-    Collection, Database, Durability, Job, KeyType, MetricName, Schema, Snapshot, WriteKind,
-    WriteOptions,
+    Collection, Database, Durability, Job, KeyType, MetricName, Options, Schema, Snapshot,
+    WriteKind, WriteOptions,
 };
-use cairn_env::Env;
+use cairn_env::{Env, Lane};
 use cairn_testkit::{Choice, HookedDisk, Rng, SimDisk, seed_from_env, sim_env_seeded};
 use parking_lot::Mutex;
 
-use common::{Row, Value, batch, everything, number, plain, removal, small};
+use common::{HeldThreads, Row, Value, batch, everything, number, plain, put, removal, small};
 
 /// Records of a collection: version and content of each.
 type State = BTreeMap<u64, (u64, f32)>;
@@ -484,8 +485,99 @@ fn a_look_that_is_overtaken_sees_one_version_all_the_same() {
     }
 }
 
+struct Beside {
+    _database: Arc<Database>,
+    writer: Arc<Collection>,
+    reader: Arc<Database>,
+}
+
+/// A writer's collection, and a reader beside it whose work in the background waits.
+fn beside() -> (Beside, HeldThreads) {
+    let disk = SimDisk::new();
+    let env = sim_env_seeded(&disk, 1);
+    let path = Path::new("/db");
+    let writer = Database::open(env.clone(), path, Options::default()).unwrap();
+    let schema = plain(KeyType::U64, 1, MetricName::L2);
+    let collection = writer.create_collection("c", schema).unwrap();
+    let held = HeldThreads::of(Lane::Job);
+    let env = Env {
+        threads: held.shared(),
+        ..sim_env_seeded(&disk, 2)
+    };
+    let reader = Database::open_read_only(env, path, Options::default()).unwrap();
+    let both = Beside {
+        _database: writer,
+        writer: collection,
+        reader,
+    };
+    (both, held)
+}
+
+fn record(key: u64, n: f64) -> Row {
+    Row::new(number(key), &[n as f32]).with("n", n)
+}
+
+#[test]
+fn a_look_does_not_wait_for_segments_to_be_opened() {
+    let (both, held) = beside();
+    let Beside { writer, reader, .. } = &both;
+    let read = reader.open_collection("c").unwrap();
+    let rows: Vec<Row> = (0..100).map(|key| record(key, 1.0)).collect();
+    put(writer, &rows);
+    reader.refresh().unwrap();
+    writer.compact(&Job::default()).unwrap();
+    put(writer, &[record(7, 2.0), record(100, 2.0)]);
+    assert_eq!(
+        reader.refresh().unwrap(),
+        writer.snapshot().unwrap().version()
+    );
+    // All is seen, from the log alone.
+    let seen = rows_of(&read.snapshot().unwrap());
+    assert_eq!(seen, rows_of(&writer.snapshot().unwrap()));
+    assert_eq!(
+        (held.waiting(), read.stats().unwrap().segments.len()),
+        (1, 0)
+    );
+    // Looks go on meanwhile, and ask for nothing twice.
+    put(writer, &[record(8, 3.0)]);
+    reader.refresh().unwrap();
+    assert_eq!(held.waiting(), 1);
+    let before = rows_of(&read.snapshot().unwrap());
+    held.run_held();
+    assert_eq!(read.stats().unwrap().segments.len(), 1);
+    assert_eq!(rows_of(&read.snapshot().unwrap()), before);
+    assert_eq!(before, rows_of(&writer.snapshot().unwrap()));
+    // And the next one opens what comes then.
+    writer.compact(&Job::default()).unwrap();
+    put(writer, &[record(9, 4.0)]);
+    reader.refresh().unwrap();
+    assert_eq!(held.waiting(), 1);
+}
+
+#[test]
+fn a_look_waits_for_what_no_log_ever_had() {
+    let (both, held) = beside();
+    let Beside { writer, reader, .. } = &both;
+    let read = reader.open_collection("c").unwrap();
+    put(writer, &[record(1, 1.0)]);
+    reader.refresh().unwrap();
+    let unlogged = WriteOptions {
+        durability: Some(Durability::Memory),
+        ..WriteOptions::default()
+    };
+    let upsert = batch(writer.schema(), WriteKind::Upsert, &[record(2, 2.0)]);
+    writer.write(upsert, unlogged).unwrap();
+    writer.commit().unwrap();
+    reader.refresh().unwrap();
+    assert_eq!(held.waiting(), 0);
+    assert_eq!(
+        rows_of(&read.snapshot().unwrap()),
+        rows_of(&writer.snapshot().unwrap())
+    );
+}
+
 #[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
 #[test]
 fn every_bug_of_readers_is_found() {
-    planted::expect_all_found(planted::READERS);
+    planted::expect_all_found(module_path!());
 }

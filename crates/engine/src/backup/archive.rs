@@ -36,6 +36,8 @@ const SMALL_BYTES_MAX: u64 = 256 * 1024 * 1024; // 256 MiB
 const CATALOG_BYTES_MAX: u64 = 64 * 1024 * 1024; // 64 MiB
 /// Bytes of a set of keys: each rotation adds about a hundred.
 const KEYS_BYTES_MAX: u64 = 1024 * 1024; // 1 MiB
+/// Bytes behind the end: tars fill their last record, of 10 KiB as a rule.
+const FILLING_BYTES_MAX: u64 = 1024 * 1024; // 1 MiB
 /// Bytes of every `CURRENT`.
 const CURRENT_BYTES: u64 = 32;
 
@@ -302,7 +304,10 @@ enum Reading {
         /// Bytes of contents and filling that are still to come.
         left: u64,
     },
-    Ended,
+    Ended {
+        /// Bytes that came behind the end.
+        filling: u64,
+    },
 }
 
 enum Sink {
@@ -344,8 +349,7 @@ impl Unarchive {
             let taken = match &mut self.state {
                 Reading::Header => self.take_header(bytes)?,
                 Reading::Contents { .. } => self.take_contents(bytes)?,
-                // Tars fill their last record.
-                Reading::Ended => bytes.len(),
+                Reading::Ended { .. } => self.take_filling(bytes)?,
             };
             self.at += taken as u64;
             bytes = &bytes[taken..];
@@ -418,7 +422,7 @@ impl Unarchive {
         self.block.clear();
         let header = Header::decode(&block).map_err(|what| self.corrupt(what))?;
         self.state = match header {
-            None => Reading::Ended,
+            None => Reading::Ended { filling: 0 },
             Some(header) => {
                 let left = header.filled();
                 let left = left.ok_or_else(|| self.corrupt("a length that is no number"))?;
@@ -468,6 +472,18 @@ impl Unarchive {
             }
         }
         Ok(taken)
+    }
+
+    /// Passes over what comes behind the end. It is bounded, because of ten megabytes that are
+    /// compressed ten gigabytes may come.
+    fn take_filling(&mut self, bytes: &[u8]) -> Result<usize> {
+        if let Reading::Ended { filling } = &mut self.state {
+            *filling += bytes.len() as u64;
+            if *filling > FILLING_BYTES_MAX {
+                return Err(self.corrupt("it goes on behind its end"));
+            }
+        }
+        Ok(bytes.len())
     }
 
     /// Where the contents of an entry go. Only names that a database has are taken.
@@ -537,7 +553,7 @@ impl Unarchive {
 
     /// The version that was taken, once every file of it is there and right, and no other.
     fn check(&mut self, target: &mut Target) -> Result<VersionRecord> {
-        if !matches!(self.state, Reading::Ended) {
+        if !matches!(self.state, Reading::Ended { .. }) {
             return Err(self.corrupt("it ends too early"));
         }
         let root = Path::new(ROOT);

@@ -14,8 +14,11 @@ use crate::retained::{COLLECTIONS, FileId};
 use crate::segment;
 use crate::stop::{Job, Stop};
 
-/// Bytes copied at a time.
-const COPY_BYTES: usize = 1024 * 1024;
+/// Bytes copied at a time, each time synced: a log on the same disk waits for what is ahead of it
+/// there. Beside pieces of 128 KiB the p99 of a write was measured at 4.5 to 6 times that of an
+/// idle disk, beside these at 1.6 to 2, at a third of the rate (90 MB/s). Starting the writing out
+/// without a sync (`sync_file_range`, `posix_fadvise`) was worse than either.
+const COPY_BYTES: usize = 32 * 1024;
 
 /// Files, each with what it must be.
 pub(super) type Files = BTreeMap<FileId, FileEntry>;
@@ -233,11 +236,11 @@ fn copy_bytes(
         }
         let written = target.write_at(at, part);
         written.map_err(StorageError::io("write", to))?;
+        if !planted(Bug::CopySkipsSync) {
+            target.sync_data().map_err(StorageError::io("sync", to))?;
+        }
         at += wanted;
         progress.add(wanted);
     }
-    if planted(Bug::CopySkipsSync) {
-        return Ok(());
-    }
-    Ok(target.sync_data().map_err(StorageError::io("sync", to))?)
+    Ok(())
 }

@@ -33,13 +33,14 @@ use crate::database::Database;
 use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::stop::Job;
+use crate::verify::damaged;
 use crate::versions::{Pinned, VersionId, VersionRecord, validate_version_name};
 
 pub use archive::{Archive, Unarchive};
 use files::{Files, Place, Progress, bytes_of};
-use record::{BackupRecord, DIR, EXTENSION, damaged};
+use record::{BackupRecord, DIR, EXTENSION};
 use restore::is_lock;
-pub(crate) use restore::{MARK, Target, refuse_unfinished};
+pub(crate) use restore::{MARK, Target, UNFINISHED, refuse_unfinished};
 pub use restore::{RestoreInfo, restore};
 
 /// What a backup is of, and what it is called.
@@ -320,8 +321,8 @@ impl Earlier {
     fn next_id(&self, place: Place<'_>) -> Result<u64> {
         let last = self.all.last().map_or(0, |(id, _)| *id);
         let next = last.checked_add(1);
-        let strange = || damaged(&record::path(place.dir, last), "an id above all".to_owned());
-        Ok(next.ok_or_else(strange)?)
+        let strange = || damaged(record::path(place.dir, last), "an id above all");
+        next.ok_or_else(strange)
     }
 
     fn lists(&self, file: &crate::retained::FileId) -> bool {

@@ -17,6 +17,7 @@ use crate::manifest::FileEntry;
 use crate::options::Options;
 use crate::retained::FileId;
 use crate::ulid::Ulid;
+use crate::verify::damaged;
 use crate::versions::VersionRecord;
 
 use super::files::Files;
@@ -128,9 +129,9 @@ impl BackupRecord {
         encryption::check(dir, options, self.keys.is_some())?;
         let contents = self.contents.clone();
         let plain = cairn_storage::open_part(&env, &file, &about(self.id), contents)?;
-        let version = VersionRecord::decode(&plain).map_err(|what| damaged(&file, what))?;
+        let version = VersionRecord::decode(&plain).map_err(|what| damaged(file.clone(), what))?;
         if version.version != self.version || super::files_of(&version) != self.files() {
-            return Err(damaged(&file, "lists other files than its version".to_owned()).into());
+            return Err(damaged(file, "lists other files than its version"));
         }
         Ok(version)
     }
@@ -161,15 +162,6 @@ pub(super) fn path(dir: &Path, id: u64) -> PathBuf {
     dir.join(DIR).join(format!("{id:020}.{EXTENSION}"))
 }
 
-pub(super) fn damaged(file: &Path, what: String) -> StorageError {
-    StorageError::Corrupt {
-        file: file.to_path_buf(),
-        offset: 0,
-        section: None,
-        what,
-    }
-}
-
 /// Ids of the backups in `dir`, ascending; none where there is no such directory.
 pub(super) fn list(env: &Env, dir: &Path) -> Result<Vec<u64>> {
     let path = dir.join(DIR);
@@ -186,11 +178,11 @@ pub(super) fn list(env: &Env, dir: &Path) -> Result<Vec<u64>> {
 /// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file.
 pub(super) fn load(env: &Env, dir: &Path, id: u64) -> Result<BackupRecord> {
     let body = cairn_storage::load(env, dir, DIR, EXTENSION, id)?;
-    let damaged = |what: String| damaged(&path(dir, id), what);
+    let damaged = |what: String| damaged(path(dir, id), what);
     let record: BackupRecord =
         rmp_serde::from_slice(&body).map_err(|error| damaged(error.to_string()))?;
     if record.id != id {
-        return Err(damaged("another backup".to_owned()).into());
+        return Err(damaged("another backup".to_owned()));
     }
     let mut lengths = BTreeMap::new();
     for ListedFile {
@@ -204,7 +196,7 @@ pub(super) fn load(env: &Env, dir: &Path, id: u64) -> Result<BackupRecord> {
             .insert((collection, segment, deletions), file)
             .is_some()
         {
-            return Err(damaged("a file stands twice".to_owned()).into());
+            return Err(damaged("a file stands twice".to_owned()));
         }
     }
     Ok(record)

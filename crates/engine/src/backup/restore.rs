@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::options::Options;
 use crate::retained::collection_dir;
 use crate::stop::Job;
+use crate::verify::damaged;
 use crate::versions::{self, VersionId, VersionRecord};
 
 use super::files::{Place, bytes_of};
@@ -192,7 +193,7 @@ fn choose_recorded(
 pub(crate) fn lay_out(env: &Env, dir: &Path, version: &VersionRecord) -> Result<()> {
     let ids = version.collections.iter().map(|one| one.entry.id);
     let next_id = ids.max().unwrap_or(0).checked_add(1);
-    let next_id = next_id.ok_or_else(|| record::damaged(dir, "an id above all".to_owned()))?;
+    let next_id = next_id.ok_or_else(|| damaged(dir.to_path_buf(), "an id above all"))?;
     for name in [catalog::DIR, crate::retained::COLLECTIONS] {
         collection::make_dir(&*env.disk, &dir.join(name))?;
     }
@@ -226,7 +227,7 @@ pub(crate) struct Target {
     dir: PathBuf,
     /// It was not there before.
     is_new: bool,
-    _lock: DirectoryLock,
+    lock: DirectoryLock,
 }
 
 impl Target {
@@ -243,9 +244,9 @@ impl Target {
             env: env.clone(),
             dir: dir.to_path_buf(),
             is_new,
-            _lock: lock,
+            lock,
         };
-        let marked = empty(env, dir).and_then(|()| mark(env, dir));
+        let marked = empty(env, dir, |name| !is_lock(name)).and_then(|()| mark(env, dir));
         match marked {
             Ok(()) => Ok(target),
             Err(error) => Err(target.settle(Err(error)).expect_err("it was one")),
@@ -279,13 +280,19 @@ impl Target {
             return Ok(());
         };
         let Self {
-            env, dir, is_new, ..
+            env,
+            dir,
+            is_new,
+            lock,
         } = self;
         // The error is what counts; what stays makes the next try say that it is there.
-        let _ = empty(&env, &dir);
+        let _ = empty(&env, &dir, |name| !is_lock(name));
         if is_new {
-            drop(self._lock);
-            let _ = collection::remove_tree(&env, &dir);
+            // The lock's file goes while it is held: who waits for it finds that it has no name any
+            // more. From then on the directory may be somebody else's, and goes only if it is empty.
+            let _ = empty(&env, &dir, is_lock);
+            drop(lock);
+            let _ = env.disk.remove_dir(&dir);
         }
         Err(error)
     }
@@ -304,6 +311,10 @@ fn mark(env: &Env, dir: &Path) -> Result<()> {
     collection::sync_dir(&*env.disk, dir)
 }
 
+/// What is said of a directory with the mark.
+pub(crate) const UNFINISHED: &str =
+    "a restore or a repair into this directory did not end: begin it again";
+
 /// Refuses to begin a new database where one was being restored: what is missing would seem never
 /// to have been.
 ///
@@ -315,8 +326,7 @@ pub(crate) fn refuse_unfinished(env: &Env, dir: &Path) -> Result<()> {
     if there.map_err(StorageError::io("entry", &path))?.is_none() {
         return Ok(());
     }
-    let message = "a restore into this directory did not end: restore again";
-    Err(Error::new(Code::Corrupt, message).text("file", path.display().to_string()))
+    Err(Error::new(Code::Corrupt, UNFINISHED).text("file", path.display().to_string()))
 }
 
 /// Names that a lock leaves.
@@ -341,13 +351,13 @@ fn refuse_occupied(place: Place<'_>) -> Result<()> {
     }
 }
 
-/// Removes everything but the lock; the mark last, so that what stays is still known for what it is.
-fn empty(env: &Env, dir: &Path) -> Result<()> {
+/// Removes what `goes` by its name; the mark last, so that what stays is still known for what it is.
+fn empty(env: &Env, dir: &Path, goes: impl Fn(&str) -> bool) -> Result<()> {
     let mut entries = collection::list(&*env.disk, dir)?;
     entries.sort_by_key(|entry| (entry.name == MARK, entry.name != "CURRENT"));
     for entry in entries {
         let path = dir.join(&entry.name);
-        if is_lock(&entry.name) {
+        if !goes(&entry.name) {
             continue;
         }
         if entry.kind == cairn_env::EntryKind::Dir {
@@ -372,16 +382,17 @@ mod tests {
     fn a_version_with_the_last_collection_id_there_is_makes_no_database() {
         let version = VersionRecord {
             collections: vec![VersionedCollection {
-                entry: CatalogEntry {
-                    id: u64::MAX,
-                    name: "docs".to_owned(),
-                    schema: Schema {
+                entry: CatalogEntry::new(
+                    u64::MAX,
+                    "docs".to_owned(),
+                    Schema {
                         key: KeyType::U64,
                         vectors: Vec::new(),
                         fields: Vec::new(),
                         extra: Extra::Reject,
+                        expires_at: None,
                     },
-                },
+                ),
                 manifest: Manifest {
                     collection: u64::MAX,
                     ..Manifest::default()

@@ -15,13 +15,16 @@ use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
 use crate::error::{Code, Error, Result, closed};
+use crate::expiry::Moment;
 use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES};
 use crate::idempotency::{self, Outcome};
 use crate::memtable::NewRow;
 use crate::options::Durability;
 use crate::space::Room;
+use crate::structure::Structure;
 use crate::view::{MemtableView, View};
 
+use super::alter;
 use super::compaction;
 use super::sequence::{self, Sequenced};
 use super::{Collection, Core, Done};
@@ -33,9 +36,18 @@ const FROZEN_MAX: usize = 2;
 
 /// A batch that waits for its group.
 pub(super) struct Submission {
+    pub write: Write,
+    pub reply: Reply,
+}
+
+/// What is to be written, with the names that records have.
+pub(super) struct Write {
     pub batch: WriteBatch,
     pub options: WriteOptions,
-    pub reply: Reply,
+    /// Digest of what was asked for, where the batch was made from something else.
+    pub asked: Option<u64>,
+    /// By whose names it was asked for.
+    pub structure: Arc<Structure>,
 }
 
 /// Who waits for a batch. Told in any case: should the writer panic, then when this is dropped.
@@ -220,14 +232,11 @@ impl Collection {
         // what waits has to hear of it.
         while (pending.is_empty()
             || (bytes < bytes_max && view.active().table.bytes() < memtable_bytes))
-            && let Some(Submission {
-                batch,
-                options,
-                reply,
-            }) = batches.pop_front()
+            && let Some(Submission { write, reply }) = batches.pop_front()
         {
-            let durability = options.durability.unwrap_or(self.options.durability);
-            match self.sequence_one(core, batch, &options, durability, &mut taken) {
+            let durability = write.options.durability;
+            let durability = durability.unwrap_or(self.options.durability);
+            match self.sequence_one(core, write, durability, &mut taken) {
                 Ok(Step::Changed {
                     sequenced,
                     lsn,
@@ -298,25 +307,31 @@ impl Collection {
     fn sequence_one(
         &self,
         core: &mut Core,
-        batch: WriteBatch,
-        options: &WriteOptions,
+        write: Write,
         durability: Durability,
         taken: &mut Taken,
     ) -> Result<Step> {
+        let Write {
+            batch,
+            options,
+            asked,
+            structure,
+        } = write;
         core.writable()?;
         options.stop.check()?;
         self.env.faults.hit(KillPoint::K1Validated)?;
         let clock = &*self.env.clock;
         let mut keyed = None;
         if let Some(key) = &options.idempotency_key {
-            let digest = idempotency::digest(&batch);
+            let digest = asked.unwrap_or_else(|| idempotency::digest(&batch));
             if let Some(result) = core.ledger.find(clock, key, digest)? {
                 return Ok(Step::Repeated(result));
             }
             keyed = Some((key, digest));
         }
         let view = self.view.load();
-        let sequenced = sequence::sequence(&self.schema, &view, batch, options)?;
+        alter::refuse_overtaken(&structure, &view.structure, &batch)?;
+        let sequenced = sequence::sequence(self.stored(), &view, batch, &options, self.now())?;
         // That it changed nothing is remembered of a keyed write, too: repeated later, it might.
         if sequenced.changes.is_empty() && keyed.is_none() {
             return Ok(Step::Nothing(WriteResult {
@@ -332,7 +347,7 @@ impl Collection {
         });
         let outcome_body = outcome.as_ref().map(Outcome::encode);
         let outcome_bytes = outcome_body.as_ref().map_or(0, Vec::len) as u64;
-        let bytes = outcome_bytes + sequenced.changes.encode().len();
+        let bytes = outcome_bytes + sequenced.changes.encode(self.stored()).len();
         let rows = sequenced.changes.keys.len() as u64;
         let flushed = bytes + rows * ROW_OVERHEAD_BYTES;
         let reserve = self.reserve_bytes(&view, &core.ledger);
@@ -382,7 +397,10 @@ impl Collection {
         if planted(Bug::SplitBatch) {
             return self.log_split(wal, &logged, sync, lsn);
         }
-        let bodies: Vec<_> = logged.iter().map(|p| p.changes.encode()).collect();
+        let bodies: Vec<_> = logged
+            .iter()
+            .map(|p| p.changes.encode(self.stored()))
+            .collect();
         let outcomes = logged.iter().map(|p| p.outcome.as_deref());
         let parts: Vec<Vec<&[u8]>> = outcomes
             .zip(&bodies)
@@ -406,9 +424,9 @@ impl Collection {
         for pending in logged {
             let rows = pending.changes.keys.len() + pending.changes.removed.len();
             for row in 0..rows {
-                let one = pending.changes.row(row, &self.schema);
+                let one = pending.changes.row(row, self.stored());
                 *lsn = self.next_version();
-                let body = one.encode();
+                let body = one.encode(self.stored());
                 let frame = FrameToWrite {
                     lsn: *lsn,
                     kind: KIND_CHANGES,
@@ -435,6 +453,8 @@ impl Collection {
             count: core.live,
             memtables,
             segments: Arc::clone(&view.segments),
+            stretch: Arc::clone(&view.stretch),
+            structure: Arc::clone(&view.structure),
         }));
     }
 
@@ -444,9 +464,10 @@ impl Collection {
             return Ok(());
         };
         let view = self.view.load();
+        let flushed_lsn = self.flushed_lsn.load(Ordering::Acquire);
         let full = view.active().table.bytes() >= self.options.memtable_bytes_effective()
             || wal.bytes() >= self.options.wal_bytes_max / 2;
-        if full || compaction::waits_for_flush(&view, core.buried) {
+        if full || compaction::waits_for_flush(&view, core.buried, flushed_lsn) {
             self.freeze(core)?;
         }
         Ok(())
@@ -466,12 +487,14 @@ impl Collection {
         let mut memtables = view.memtables.clone();
         let old = memtables.last_mut().expect("a view has an active memtable");
         old.frozen_at = Some(view.lsn);
-        memtables.push(MemtableView::active(&self.schema));
+        memtables.push(MemtableView::active(self.stored()));
         self.view.store(Arc::new(View {
             lsn: view.lsn,
             count: view.count,
             memtables,
             segments: Arc::clone(&view.segments),
+            stretch: Arc::clone(&view.stretch),
+            structure: Arc::clone(&view.structure),
         }));
         Ok(())
     }
@@ -541,7 +564,7 @@ fn apply(view: &View, sequenced: &Sequenced, lsn: u64) {
 /// Applies changes that a log held, whatever records had the keys before. Returns how many
 /// records came and went.
 pub(super) fn replay(view: &View, changes: Changes, lsn: u64) -> (u64, u64) {
-    let find = |key| view.find(key, sequence::LATEST);
+    let find = |key| view.find(key, Moment::stored(sequence::LATEST));
     let replaced: Vec<_> = changes.keys.iter().map(find).collect();
     let removed: Vec<_> = changes.removed.iter().filter_map(find).collect();
     let inserted = replaced.iter().filter(|place| place.is_none()).count() as u64;

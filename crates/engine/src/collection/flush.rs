@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cairn_env::{Bug, Env, Lane, planted};
 
@@ -96,12 +97,12 @@ impl Collection {
         Ok(true)
     }
 
-    /// Writes the rows of `memtable` that are live at `lsn`, its last version, as a segment
+    /// Writes the rows of `memtable` that are live at `lsn`, its last version, and now, as a segment
     /// without a graph, and publishes it in the memtable's place.
     fn flush_one(self: &Arc<Self>, memtable: &MemtableView, lsn: u64) -> Result<()> {
         let table = Arc::clone(&memtable.table);
         let mut origins = Vec::with_capacity(memtable.rows);
-        table.for_each_visible(memtable.rows, lsn, |row, _| {
+        table.for_each_visible(memtable.rows, self.moment(lsn), |row, _| {
             origins.push(Origin { source: 0, row });
         });
         let mut added = None;
@@ -113,14 +114,19 @@ impl Collection {
             } else {
                 self.background_job()
             };
+            let structure = self.structures.newest();
             let built = build(
                 &self.env,
                 &self.dirs.segments,
                 self.id,
-                &self.schema,
+                &structure.stored,
                 &[&MemtableRows(&table)],
                 origins,
-                &BuildPlan::default(),
+                &BuildPlan {
+                    compression: self.options.compression,
+                    unindexed: &structure.unindexed,
+                    ..BuildPlan::default()
+                },
                 &job,
             )?;
             let origins = built.origins;
@@ -139,8 +145,8 @@ impl Collection {
         }
         self.publish_edit(Edit {
             added,
-            removed: Vec::new(),
             flushed: Some((table, lsn)),
+            ..Edit::default()
         })?;
         let now = u64::try_from(self.env.clock.now().as_millis()).unwrap_or(u64::MAX);
         self.flushed_at.store(now, Ordering::Relaxed);
@@ -160,9 +166,9 @@ impl RowSource for MemtableRows<'_> {
         self.0.version(row)
     }
 
-    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+    fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
         self.0
-            .with_vector(row, field, |vector| out.copy_from_slice(vector));
+            .with_vector(row, field, |vector| out.extend_from_slice(vector));
         Ok(())
     }
 
@@ -171,15 +177,79 @@ impl RowSource for MemtableRows<'_> {
     }
 }
 
+/// How long a worker that gives way waits before it asks again.
+const NAP: Duration = Duration::from_millis(2);
+
 /// The environment's threads as an index build wants them.
 pub(super) struct EnvWorkers<'a>(pub &'a Env);
 
 impl cairn_index::Workers for EnvWorkers<'_> {
-    fn count(&self) -> usize {
-        self.0.threads.parallelism()
+    fn run(&self, work: &(dyn Fn(usize) + Sync)) {
+        self.0.threads.run(self.0.threads.parallelism(), work);
     }
 
-    fn run(&self, work: &(dyn Fn(usize) + Sync)) {
-        self.0.threads.run(self.count(), work);
+    /// The last of several leaves its core to searches while there are any.
+    fn gives_way(&self, worker: usize) -> bool {
+        let is_spare = worker > 0 && worker + 1 == self.0.threads.parallelism();
+        let gives_way = is_spare && self.0.threads.is_serving();
+        if gives_way {
+            self.0.clock.sleep(NAP);
+        }
+        gives_way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use cairn_env::{Task, Threads};
+    use cairn_index::Workers;
+
+    use super::*;
+
+    struct Pool {
+        workers: usize,
+        serves: AtomicBool,
+    }
+
+    impl Threads for Pool {
+        fn spawn(&self, _lane: Lane, task: Task) {
+            task();
+        }
+
+        fn parallelism(&self) -> usize {
+            self.workers
+        }
+
+        fn run(&self, workers: usize, work: &(dyn Fn(usize) + Sync)) {
+            (0..workers).for_each(work);
+        }
+
+        fn is_serving(&self) -> bool {
+            self.serves.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_workers_gives_way_while_there_are_searches() {
+        for workers in 1..4 {
+            let pool = Arc::new(Pool {
+                workers,
+                serves: AtomicBool::new(true),
+            });
+            let env = Env {
+                threads: Arc::clone(&pool) as Arc<dyn Threads>,
+                ..Env::memory(1)
+            };
+            let polite = || -> Vec<usize> {
+                let all = 0..workers;
+                all.filter(|&it| EnvWorkers(&env).gives_way(it)).collect()
+            };
+            let last: Vec<usize> = (1..workers).skip(workers.saturating_sub(2)).collect();
+            assert_eq!(polite(), last);
+            pool.serves.store(false, Ordering::Relaxed);
+            assert!(polite().is_empty());
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! and one compaction at a time) or, where there is another writer, `following`, `manifest` (one publication at a time), `core` (the log and who
 //! swaps the view), then `queue` or `backlog`. Readers take none: they load the view.
 
+mod alter;
 mod commit;
 mod compaction;
 mod cut;
 mod dirs;
 mod flush;
+mod matching;
 mod publish;
 mod recovery;
 mod refresh;
@@ -27,7 +29,9 @@ use cairn_env::{Bug, Env, Lane, planted};
 use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
+use crate::block_cache::BlockCache;
 use crate::error::{Error, Result, closed, poisoned, read_only};
+use crate::expiry::{Latest, Moment};
 use crate::idempotency::{self, Ledger};
 use crate::manifest::Manifest;
 use crate::options::Options;
@@ -36,6 +40,7 @@ use crate::schema::Schema;
 use crate::snapshot::Snapshot;
 use crate::space::{Room, Share};
 use crate::stop::{Job, Stop};
+use crate::structure::{Structure, Structures};
 use crate::view::View;
 
 pub(crate) use cut::{Frozen, cut_all};
@@ -54,7 +59,7 @@ pub type Done = Box<dyn FnOnce(Result<WriteResult>) + Send>;
 pub struct Collection {
     id: u64,
     name: RwLock<String>,
-    schema: Schema,
+    structures: Structures,
     env: Env,
     dirs: Dirs,
     wal_dir: PathBuf,
@@ -65,6 +70,8 @@ pub struct Collection {
     options: Options,
     /// The database's version counter, shared by its collections.
     versions: Arc<AtomicU64>,
+    /// The wall clock by which records are over, shared by all that is open of the database.
+    latest: Arc<Latest>,
     queue: Mutex<commit::Queue>,
     queue_changed: Condvar,
     core: Mutex<Core>,
@@ -76,6 +83,8 @@ pub struct Collection {
     cuts: Mutex<Vec<cut::Awaited>>,
     /// Files that others than the manifest list.
     retained: Arc<Retained>,
+    /// Blocks of stored fields, of all collections.
+    blocks: Arc<BlockCache>,
     /// The published manifest's, for those who must not wait for a publication.
     flushed_lsn: AtomicU64,
     /// When the last flush ended, in milliseconds of the monotonic clock; its start stands for none.
@@ -90,6 +99,14 @@ pub struct Collection {
     /// Set by `close()`: background work ends early.
     ending: Arc<StopFlag>,
     background_error: Mutex<Option<BackgroundError>>,
+}
+
+/// What a batch was made from.
+struct Asked {
+    /// Digest of what was asked for.
+    digest: u64,
+    /// By whose names.
+    structure: Arc<Structure>,
 }
 
 /// What only the commit leader and publications touch.
@@ -130,6 +147,8 @@ struct Backlog {
     tasks: usize,
     flush_scheduled: bool,
     compaction_scheduled: bool,
+    codes_scheduled: bool,
+    indexes_scheduled: bool,
 }
 
 /// Directories of a collection.
@@ -159,10 +178,15 @@ impl Collection {
         self.name.read().clone()
     }
 
-    /// Its structure.
+    /// Its structure now.
     #[must_use]
     pub fn schema(&self) -> &Schema {
-        &self.schema
+        &self.structures.newest().shown
+    }
+
+    /// Its structure now, with the names that records have. Vectors and keys never change.
+    fn stored(&self) -> &Schema {
+        &self.structures.newest().stored
     }
 
     /// The newest state, pinned: later writes do not show in it.
@@ -179,7 +203,7 @@ impl Collection {
     ///
     /// Batches that arrive while a sync runs are committed together by the next one.
     pub fn submit(self: &Arc<Self>, batch: WriteBatch, options: WriteOptions, done: Done) {
-        self.submit_to_group(batch, options, done, false);
+        self.submit_to_group(batch, options, None, done, false);
     }
 
     /// As [`Collection::submit`] for a caller that is about to submit more: a group of its own is
@@ -190,30 +214,33 @@ impl Collection {
         options: WriteOptions,
         done: Done,
     ) -> bool {
-        self.submit_to_group(batch, options, done, true)
+        self.submit_to_group(batch, options, None, done, true)
     }
 
     fn submit_to_group(
         self: &Arc<Self>,
         batch: WriteBatch,
         options: WriteOptions,
+        asked: Option<Asked>,
         done: Done,
         held: bool,
     ) -> bool {
         let reply = commit::Reply::new(done);
-        let checked = self
-            .check_writable()
-            .and_then(|()| sequence::check(&self.schema, &batch, &options));
-        if let Err(error) = checked {
-            reply.send(Err(error));
-            return false;
+        let submitted = self.check_writable().and_then(|()| {
+            let (digest, structure) = match asked {
+                Some(Asked { digest, structure }) => (Some(digest), structure),
+                None => (None, self.structure_of(&options)),
+            };
+            sequence::check(&structure.stored, &batch, &options, digest.is_some())?;
+            alter::to_stored(structure, batch, options, digest)
+        });
+        match submitted {
+            Ok(write) => self.enqueue(commit::Submission { write, reply }, held),
+            Err(error) => {
+                reply.send(Err(error));
+                false
+            }
         }
-        let submission = commit::Submission {
-            batch,
-            options,
-            reply,
-        };
-        self.enqueue(submission, held)
     }
 
     /// Writes a batch and waits for it.
@@ -225,13 +252,23 @@ impl Collection {
         batch: WriteBatch,
         options: WriteOptions,
     ) -> Result<WriteResult> {
+        self.write_as(batch, options, None)
+    }
+
+    /// As [`Collection::write`], of a batch that stands for something else that was asked for.
+    fn write_as(
+        self: &Arc<Self>,
+        batch: WriteBatch,
+        options: WriteOptions,
+        asked: Option<Asked>,
+    ) -> Result<WriteResult> {
         let slot = Arc::new((Mutex::new(None), Condvar::new()));
         let answer = Arc::clone(&slot);
         let done = move |result| {
             *answer.0.lock() = Some(result);
             answer.1.notify_one();
         };
-        self.submit(batch, options, Box::new(done));
+        self.submit_to_group(batch, options, asked, Box::new(done), false);
         let mut result = slot.0.lock();
         loop {
             match result.take() {
@@ -279,6 +316,7 @@ impl Collection {
     /// The work of `close()`, for whoever has marked it closed.
     fn shut(self: &Arc<Self>) -> Result<()> {
         if self.read_only {
+            self.ending.store(true, Ordering::Release);
             return Ok(());
         }
         self.start();
@@ -327,6 +365,20 @@ impl Collection {
         let _ = self.shut();
     }
 
+    /// The instant by which records are over; before all of them where they have no time.
+    pub(crate) fn now(&self) -> i64 {
+        match self.stored().expires_at {
+            Some(_) => self.latest.now(&*self.env.clock),
+            None => i64::MIN,
+        }
+    }
+
+    /// A version, as it is seen now.
+    fn moment(&self, lsn: u64) -> Moment {
+        let now = self.now();
+        Moment { lsn, now }
+    }
+
     /// The view of now, for a planted bug: readers have that of their snapshot.
     pub(crate) fn newest_view(&self) -> Arc<View> {
         self.view.load_full()
@@ -363,7 +415,8 @@ impl Collection {
     fn reserve_bytes(&self, view: &View, ledger: &Ledger) -> u64 {
         // A manifest has a centroid of five bytes a number, two keys of up to 1 KiB and some 200
         // bytes a segment; the deletions of one take a bit a row.
-        let dims: u64 = self.schema.vectors.iter().map(|v| u64::from(v.dim)).sum();
+        let means = self.stored().vectors.iter().filter(|v| !v.kind.varies());
+        let dims: u64 = means.map(|v| u64::from(v.dim)).sum();
         let segments = view.segments.len() as u64 + 1;
         let rows: usize = view.segments.iter().map(|segment| segment.rows()).sum();
         let publication = segments * (5 * dims + 4096) + rows as u64 / 8 + ledger.bytes();
@@ -380,7 +433,7 @@ impl Collection {
         self.unflushed.set(tables.sum());
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.read_only {
             return Err(read_only());
@@ -406,6 +459,24 @@ impl Collection {
             work(ended.0);
         };
         self.env.threads.spawn(lane, Box::new(task));
+    }
+
+    /// Sees to it that the codes that searches of `view` asked for are made.
+    pub(crate) fn schedule_codes(self: &Arc<Self>, view: Arc<View>) {
+        {
+            let mut backlog = self.backlog.lock();
+            if backlog.codes_scheduled || self.check_open().is_err() {
+                return;
+            }
+            backlog.codes_scheduled = true;
+        }
+        self.spawn(Lane::Blocking, move |this| {
+            let _until_here = Scheduled(this, |backlog| &mut backlog.codes_scheduled);
+            view.segments
+                .iter()
+                .for_each(|segment| segment.make_codes());
+            view.memtables.iter().for_each(|it| it.table.make_codes());
+        });
     }
 
     fn background_error_now(&self, error: &Error) -> BackgroundError {

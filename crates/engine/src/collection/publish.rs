@@ -24,6 +24,7 @@ use super::{Collection, Core};
 pub(super) type Transfer = Box<dyn Fn(&Segment) + Send>;
 
 /// What a publication changes.
+#[derive(Default)]
 pub(super) struct Edit {
     /// A segment on disk that no manifest lists yet.
     pub added: Option<(SegmentEntry, Transfer)>,
@@ -31,6 +32,8 @@ pub(super) struct Edit {
     pub removed: Vec<Ulid>,
     /// The memtable it replaces, and the version through which everything is now in segments.
     pub flushed: Option<(Arc<Memtable>, u64)>,
+    /// The factor of the candidate lists of a vector field, by its position.
+    pub stretch: Option<(usize, f32)>,
 }
 
 /// Files that a publication made needless.
@@ -63,8 +66,15 @@ impl Collection {
         let mut next = current.clone();
         next.version += 1;
         next.segments.retain(|s| !edit.removed.contains(&s.id));
-        if let Some((_, lsn)) = edit.flushed {
-            next.flushed_lsn = lsn;
+        if let Some((table, lsn)) = &edit.flushed {
+            next.flushed_lsn = *lsn;
+            if table.is_unlogged() {
+                next.unlogged_lsn = *lsn;
+            }
+        }
+        if let Some((field, factor)) = edit.stretch {
+            next.stretch.resize(self.stored().vectors.len(), 1.0);
+            next.stretch[field] = factor;
         }
         if let Some((segment, transfer)) = &added {
             next.segments.push(segment.entry.clone());
@@ -90,12 +100,15 @@ impl Collection {
         }
         {
             let core = self.core.lock();
-            if let Some((segment, transfer)) = &added
-                && !planted(Bug::ForgetsLateDeletion)
-            {
-                transfer(segment);
+            if let Some((segment, transfer)) = &added {
+                if !planted(Bug::ForgetsLateDeletion) {
+                    transfer(segment);
+                }
+                // The structure may be another than when it was written.
+                segment.keep_indexes(&self.view.load().structure);
             }
-            self.swap_segments(&segments, edit.flushed.as_ref().map(|(table, _)| table));
+            let flushed = edit.flushed.as_ref().map(|(table, _)| table);
+            self.swap_segments(&segments, &current.stretch, flushed);
             let _ = self.env.faults.hit(KillPoint::K22Swapped);
             if let Err(error) = self.release_log(&core, current.flushed_lsn) {
                 // The edit stands all the same; the next one tries again.
@@ -111,6 +124,14 @@ impl Collection {
         stale.deletions.extend(removed.filter_map(file));
         self.clean_up(&before, stale);
         Ok(())
+    }
+
+    /// Keeps the factor of the candidate lists of a vector field, by its position.
+    pub(crate) fn keep_stretch(self: &Arc<Self>, field: usize, factor: f32) -> Result<()> {
+        self.publish_edit(Edit {
+            stretch: Some((field, factor)),
+            ..Edit::default()
+        })
     }
 
     /// Opens a segment that was just built; one that cannot be opened is not kept.
@@ -137,7 +158,17 @@ impl Collection {
 
     pub(super) fn open_segment(&self, entry: SegmentEntry) -> Result<Segment> {
         let (segments, deletions) = (&self.dirs.segments, &self.dirs.deletions);
-        segment::open(&self.env, segments, deletions, &self.schema, entry)
+        let (env, structure) = (&self.env, self.structures.newest());
+        let mapped = self.options.memory_map;
+        segment::open(
+            env,
+            segments,
+            deletions,
+            structure,
+            entry,
+            &self.blocks,
+            mapped,
+        )
     }
 
     fn next_segments(&self, removed: &[Ulid], added: Option<&Arc<Segment>>) -> Vec<Arc<Segment>> {
@@ -217,7 +248,12 @@ impl Collection {
         error
     }
 
-    fn swap_segments(&self, segments: &[Arc<Segment>], flushed: Option<&Arc<Memtable>>) {
+    fn swap_segments(
+        &self,
+        segments: &[Arc<Segment>],
+        stretch: &[f32],
+        flushed: Option<&Arc<Memtable>>,
+    ) {
         let view = self.view.load();
         let is_flushed = |table: &Arc<Memtable>| flushed.is_some_and(|f| Arc::ptr_eq(f, table));
         let memtables = view.memtables.iter().filter(|m| !is_flushed(&m.table));
@@ -226,6 +262,8 @@ impl Collection {
             count: view.count,
             memtables: memtables.cloned().collect(),
             segments: segments.into(),
+            stretch: stretch.into(),
+            structure: Arc::clone(&view.structure),
         }));
         self.note_unflushed();
         let is_kept = |id: Ulid| segments.iter().any(|s| s.id == id);

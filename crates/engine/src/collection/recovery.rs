@@ -7,9 +7,11 @@ use std::sync::Arc;
 use cairn_env::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use cairn_env::sync::{ArcSwap, Condvar, Mutex, RwLock};
 use cairn_env::{Bug, EntryKind, Env, planted};
-use cairn_storage::{Frame, StorageError, Wal, WalOptions};
+use cairn_storage::{Frame, StorageError, SyncTimes, Wal, WalOptions};
 
+use crate::block_cache::BlockCache;
 use crate::error::Result;
+use crate::expiry::Latest;
 use crate::frame::is_known_kind;
 use crate::idempotency::{self, Ledger, Outcome};
 use crate::manifest::{self, Manifest, SegmentEntry};
@@ -18,6 +20,7 @@ use crate::retained::{FileId, Retained};
 use crate::schema::Schema;
 use crate::segment::{self, Segment};
 use crate::space::{Share, Unflushed};
+use crate::structure::{Structure, Structures};
 use crate::view::{MemtableView, View};
 
 use super::commit::{self, Queue};
@@ -30,13 +33,16 @@ pub(crate) struct Opening<'a> {
     pub env: &'a Env,
     pub id: u64,
     pub name: &'a str,
-    pub schema: &'a Schema,
+    pub structure: &'a Arc<Structure>,
     pub root: &'a Path,
     pub wal_dir: &'a Path,
     pub options: &'a Options,
     pub versions: &'a Arc<AtomicU64>,
+    pub latest: &'a Arc<Latest>,
     pub unflushed: &'a Unflushed,
     pub retained: &'a Arc<Retained>,
+    pub blocks: &'a Arc<BlockCache>,
+    pub sync_times: &'a Arc<SyncTimes>,
 }
 
 /// Creates the directories of a new collection and its first manifest, durably.
@@ -79,7 +85,7 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
         Some(entry) => idempotency::read(env, &dirs.outcomes, entry)?,
         None => Vec::new(),
     };
-    let (view, wal) = replay_log(opening, manifest.flushed_lsn, segments, &mut outcomes)?;
+    let (view, wal) = replay_log(opening, &manifest, segments, &mut outcomes)?;
     let collection = assemble(opening, manifest, view, Some((wal, outcomes)));
     collection.schedule_flush();
     collection.schedule_compaction();
@@ -93,31 +99,42 @@ pub(crate) fn open(opening: Opening<'_>) -> Result<Arc<Collection>> {
 /// `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
 pub(crate) fn open_frozen(opening: Opening<'_>, manifest: Manifest) -> Result<Arc<Collection>> {
     let segments = open_segments(opening, &manifest)?;
-    let view = flushed_view(opening.schema, manifest.flushed_lsn, segments);
-    Ok(assemble(opening, manifest, view, None))
+    let view = flushed_view(opening.structure, &manifest, segments);
+    let collection = assemble(opening, manifest, view, None);
+    collection.schedule_indexes();
+    Ok(collection)
 }
 
 /// Opens the segments that `manifest` lists.
 fn open_segments(opening: Opening<'_>, manifest: &Manifest) -> Result<Arc<[Arc<Segment>]>> {
     let dirs = Dirs::new(opening.root);
     let open = |entry: &SegmentEntry| {
-        let (env, schema) = (opening.env, opening.schema);
-        segment::open(env, &dirs.segments, &dirs.deletions, schema, entry.clone()).map(Arc::new)
+        let Opening {
+            env,
+            structure,
+            blocks,
+            ..
+        } = opening;
+        let (segments, deletions) = (&dirs.segments, &dirs.deletions);
+        let (entry, mapped) = (entry.clone(), opening.options.memory_map);
+        segment::open(env, segments, deletions, structure, entry, blocks, mapped).map(Arc::new)
     };
     manifest.segments.iter().map(open).collect()
 }
 
 /// What a collection looks like before anything of its log is replayed.
 pub(super) fn flushed_view(
-    schema: &Schema,
-    flushed_lsn: u64,
+    structure: &Arc<Structure>,
+    manifest: &Manifest,
     segments: Arc<[Arc<Segment>]>,
 ) -> View {
     View {
-        lsn: flushed_lsn,
+        lsn: manifest.flushed_lsn,
         count: segments.iter().map(|segment| segment.live() as u64).sum(),
-        memtables: vec![MemtableView::active(schema)],
+        memtables: vec![MemtableView::active(&structure.stored)],
         segments,
+        stretch: manifest.stretch.as_slice().into(),
+        structure: Arc::clone(structure),
     }
 }
 
@@ -137,7 +154,7 @@ fn assemble(
     let collection = Arc::new(Collection {
         id: opening.id,
         name: RwLock::new(opening.name.to_owned()),
-        schema: opening.schema.clone(),
+        structures: Structures::new(Arc::clone(opening.structure)),
         env: opening.env.clone(),
         dirs: Dirs::new(opening.root),
         wal_dir: opening.wal_dir.to_path_buf(),
@@ -145,6 +162,7 @@ fn assemble(
         following: Mutex::default(),
         options: opening.options.clone(),
         versions: Arc::clone(opening.versions),
+        latest: Arc::clone(opening.latest),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
         core: Mutex::new(Core {
@@ -161,6 +179,7 @@ fn assemble(
         manifest: Mutex::new(manifest),
         cuts: Mutex::default(),
         retained: Arc::clone(opening.retained),
+        blocks: Arc::clone(opening.blocks),
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         compaction_cancel: Arc::default(),
@@ -174,18 +193,19 @@ fn assemble(
     collection
 }
 
-/// Applies the log's frames beyond `flushed_lsn` to memtables over `segments`, and adds to
+/// Applies the log's frames beyond those of `manifest` to memtables over `segments`, and adds to
 /// `outcomes` what its keyed writes did.
 fn replay_log(
     opening: Opening<'_>,
-    flushed_lsn: u64,
+    manifest: &Manifest,
     segments: Arc<[Arc<Segment>]>,
     outcomes: &mut Vec<Outcome>,
 ) -> Result<(View, Wal)> {
     let Opening {
-        schema, wal_dir, ..
+        structure, wal_dir, ..
     } = opening;
-    let mut view = flushed_view(schema, flushed_lsn, segments);
+    let schema = &structure.stored;
+    let mut view = flushed_view(structure, manifest, segments);
     let memtable_bytes = opening.options.memtable_bytes_effective();
     let mut replay = |frame: Frame<'_>| {
         let outcome = apply_frame(&mut view, frame, schema, wal_dir, memtable_bytes)?;
@@ -194,9 +214,16 @@ fn replay_log(
     };
     let options = WalOptions {
         collection: opening.id,
+        sync_times: Arc::clone(opening.sync_times),
         ..WalOptions::default()
     };
-    let (wal, recovery) = Wal::open(opening.env, wal_dir, options, flushed_lsn, &mut replay)?;
+    let (wal, recovery) = Wal::open(
+        opening.env,
+        wal_dir,
+        options,
+        manifest.flushed_lsn,
+        &mut replay,
+    )?;
     view.lsn = view.lsn.max(recovery.last_lsn);
     Ok((view, wal))
 }

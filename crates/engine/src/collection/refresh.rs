@@ -1,24 +1,34 @@
-//! Following another process that writes: its newest manifest, then what its log holds beyond.
+//! Following another process that writes: what its log says, and now and then its newest manifest.
 //!
-//! A look goes on in the log while the manifest stays the same, and adds to the memtable. When
-//! there is a new manifest, the state is made anew from it: segments that are open stay open, with
-//! the deletions of the new manifest in a copy, so that a state that is still read does not change;
-//! and the log is replayed from where the new manifest ends. Nothing is shown before it is whole.
+//! A look goes on in the log and adds to memtables. A new manifest brings nothing that the log does
+//! not, unless memory was flushed that no log ever had: so nobody waits for its segments. They are
+//! opened in the background, and take the place of the memtables that they were made of; a memtable
+//! ends where a file of the log does, as the writer's do. Segments that are open stay open, with the
+//! deletions of the new manifest in a copy, so that a state that is still read does not change.
+//!
+//! Where the log was released before it was read, where it is not all, and at the first look, the
+//! state is made anew: from the newest manifest, and from what the log has beyond it. Nothing is shown
+//! before it is whole.
 //!
 //! The writer removes what its newest manifest does not need. So an error of any kind counts only if
 //! the manifest is still the newest, and a log file that is gone never at once; else the look
 //! begins again. Files that are open stay readable.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cairn_env::{Bug, Lane, planted};
 use cairn_storage::{Followed, StorageError, WalFollower, read_current};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::expiry::Moment;
+use crate::keys::Key;
 use crate::manifest::{self, Manifest, SegmentEntry};
+use crate::schema::Schema;
 use crate::segment::{self, Segment};
-use crate::view::View;
+use crate::verify::damaged;
+use crate::view::{MemtableView, View};
 
 use super::recovery::{apply_frame, flushed_view};
 use super::{Collection, Opening, open_frozen};
@@ -33,6 +43,21 @@ pub(super) struct Following {
     wal_dir: PathBuf,
     /// `None`: the state is made anew by the next look.
     follower: Option<WalFollower>,
+    /// The file of the log that the last frame stood in.
+    file: u64,
+    /// Somebody opens what a newer manifest lists.
+    adopting: bool,
+}
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// All is shown, and the manifest is the newest.
+    Done,
+    /// All is shown. A newer manifest can be adopted.
+    Ahead,
+    /// It has to begin again.
+    Again,
 }
 
 /// Opens a collection beside its writer.
@@ -44,6 +69,8 @@ pub(crate) fn open_following(opening: Opening<'_>) -> Result<Arc<Collection>> {
     *collection.following.lock() = Some(Following {
         wal_dir: opening.wal_dir.to_path_buf(),
         follower: None,
+        file: 0,
+        adopting: false,
     });
     collection.refresh()?;
     Ok(collection)
@@ -56,14 +83,19 @@ impl Collection {
     /// # Errors
     /// `ERR_CLOSED`; `ERR_CORRUPT` or `ERR_UNSUPPORTED_FORMAT` naming the file; what the disk says.
     /// What was shown before stays, and the next call tries again.
-    pub(crate) fn refresh(&self) -> Result<u64> {
+    pub(crate) fn refresh(self: &Arc<Self>) -> Result<u64> {
         self.check_open()?;
+        let mut adopts = false;
         if let Some(following) = &mut *self.following.lock() {
             let outcome = self.catch_up(following);
             let error = outcome.as_ref().err();
             *self.background_error.lock() = error.map(|error| self.background_error_now(error));
-            outcome?;
+            adopts = outcome? && !std::mem::replace(&mut following.adopting, true);
         }
+        if adopts {
+            self.spawn(Lane::Job, Self::adopt_newest);
+        }
+        self.schedule_indexes();
         Ok(self.version())
     }
 
@@ -72,70 +104,145 @@ impl Collection {
         self.view.load().lsn
     }
 
-    fn catch_up(&self, following: &mut Following) -> Result<()> {
+    /// Looks until all is shown; whether a newer manifest can be adopted then.
+    fn catch_up(&self, following: &mut Following) -> Result<bool> {
         let root = &self.dirs.root;
         let mut opened = self.view.load().segments.to_vec();
         let mut outcome = Ok(());
         for _ in 0..TRIES {
             let current = read_current(&self.env, root)?;
             outcome = match self.look(following, current, &mut opened) {
-                Ok(true) => return Ok(()),
+                Ok(Look::Done) => return Ok(false),
+                Ok(Look::Ahead) => return Ok(true),
                 // The log of a manifest may be released long after it was published.
-                Ok(false) => Err(self.damaged(&following.wal_dir, "log files are missing")),
+                Ok(Look::Again) => Err(damaged(following.wal_dir.clone(), "log files are missing")),
                 Err(error) if read_current(&self.env, root)? == current => return Err(error),
-                overtaken => overtaken.map(drop),
+                Err(overtaken) => Err(overtaken),
             };
         }
-        outcome
+        outcome.map(|()| false)
     }
 
-    /// One look at what the manifest `current` and the log say; false when it has to begin again.
+    /// One look at what the manifest `current` and the log say.
     fn look(
         &self,
         following: &mut Following,
         current: Option<u64>,
         opened: &mut Vec<Arc<Segment>>,
-    ) -> Result<bool> {
-        let Following { wal_dir, follower } = following;
-        let known = follower.take();
-        let known = known.filter(|_| Some(self.manifest.lock().version) == current);
-        let (next, mut view, mut ahead) = match known {
-            Some(follower) => (None, View::clone(&self.view.load()), follower),
-            None => {
-                let (next, view) = self.flushed(opened)?;
-                let from = next.flushed_lsn;
-                let follower = WalFollower::new(&self.env, wal_dir, self.id, from);
-                (Some(next), view, follower)
+    ) -> Result<Look> {
+        if let Some(mut follower) = following.follower.take() {
+            let is_newest = Some(self.manifest.lock().version) == current;
+            let mut view = View::clone(&self.view.load());
+            let mut go_on = || -> Result<Followed> {
+                if !is_newest && !self.has_all_in_log()? {
+                    return Ok(Followed::Lost);
+                }
+                self.advance(&mut follower, following, &mut view)
+            };
+            match go_on() {
+                Ok(Followed::All) => {
+                    self.show(view, None)?;
+                    following.follower = Some(follower);
+                    return Ok(if is_newest { Look::Done } else { Look::Ahead });
+                }
+                Err(error) if is_newest => return Err(error),
+                Ok(Followed::NoLog | Followed::Lost) if is_newest => return Ok(Look::Again),
+                // What was read may have been released.
+                _ => {}
             }
-        };
-        let memtable_bytes = self.options.memtable_bytes_effective();
-        let answer = ahead.advance(&mut |frame| {
-            apply_frame(&mut view, frame, &self.schema, wal_dir, memtable_bytes).map(drop)
-        })?;
+        }
+        let (next, mut view) = self.flushed(opened)?;
+        let mut follower =
+            WalFollower::new(&self.env, &following.wal_dir, self.id, next.flushed_lsn);
+        let answer = self.advance(&mut follower, following, &mut view)?;
         let lost = match answer {
             Followed::All => false,
             // Unless all of it was released meanwhile.
             Followed::NoLog => read_current(&self.env, &self.dirs.root)? != current,
             Followed::Lost => true,
         };
-        if !lost {
-            self.show(view, next)?;
-            *follower = Some(ahead);
+        if lost {
+            return Ok(Look::Again);
         }
-        Ok(!lost)
+        self.show(view, Some(next))?;
+        following.follower = Some(follower);
+        Ok(Look::Done)
+    }
+
+    /// Whether the newest manifest has nothing that the log did not have, since the one that is known.
+    fn has_all_in_log(&self) -> Result<bool> {
+        let newest = self.newest_manifest()?;
+        Ok(newest.unlogged_lsn == self.manifest.lock().unlogged_lsn)
+    }
+
+    /// Adds to `view` what the log has beyond it.
+    fn advance(
+        &self,
+        follower: &mut WalFollower,
+        following: &mut Following,
+        view: &mut View,
+    ) -> Result<Followed> {
+        let Following { wal_dir, file, .. } = following;
+        let memtable_bytes = self.options.memtable_bytes_effective();
+        let followed = follower.advance(&mut |frame| {
+            if std::mem::replace(file, frame.file) != frame.file {
+                freeze(view, self.stored());
+            }
+            apply_frame(view, frame, self.stored(), wal_dir, memtable_bytes).map(drop)
+        });
+        Ok(followed?)
+    }
+
+    /// Opens what the newest manifest lists and puts it in the place of the memtables it was made of.
+    fn adopt_newest(self: &Arc<Self>) {
+        let mut adopting = Adopting {
+            collection: self,
+            failed: true,
+        };
+        adopting.failed = self.adopt().is_err();
+    }
+
+    fn adopt(&self) -> Result<()> {
+        let mut opened = self.view.load().segments.to_vec();
+        // This takes long, and looks go on meanwhile.
+        let (next, flushed) = self.flushed(&mut opened)?;
+        // Let go of when looks can go on again: that takes a while, too.
+        let early = self.view.load_full();
+        transfer_deletions(&early, &flushed, flushed.lsn);
+        let mut following = self.following.lock();
+        let Some(following) = &mut *following else {
+            return Ok(());
+        };
+        self.check_open()?;
+        if following.follower.is_none() || self.manifest.lock().version >= next.version {
+            return Ok(());
+        }
+        let is_logged = next.unlogged_lsn == self.manifest.lock().unlogged_lsn;
+        let over = || over(&self.view.load(), flushed, early.lsn, self.stored());
+        match is_logged.then(over).flatten() {
+            Some(view) => self.show(view, Some(next)),
+            None => {
+                following.follower = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn newest_manifest(&self) -> Result<Manifest> {
+        let root = &self.dirs.root;
+        let newest = manifest::read(&self.env, root, self.id)?;
+        Ok(newest.ok_or_else(|| StorageError::Missing {
+            file: root.join("CURRENT"),
+        })?)
     }
 
     /// The newest manifest, and what it alone says. Segments among `opened` are not opened again;
     /// those that are opened join them.
     fn flushed(&self, opened: &mut Vec<Arc<Segment>>) -> Result<(Manifest, View)> {
-        let root = &self.dirs.root;
-        let manifest =
-            manifest::read(&self.env, root, self.id)?.ok_or_else(|| StorageError::Missing {
-                file: root.join("CURRENT"),
-            })?;
+        let manifest = self.newest_manifest()?;
         let open = |entry: &SegmentEntry| self.take_or_open(entry, opened).map(Arc::new);
         let segments = manifest.segments.iter().map(open).collect::<Result<_>>()?;
-        let view = flushed_view(&self.schema, manifest.flushed_lsn, segments);
+        let view = flushed_view(self.structures.newest(), &manifest, segments);
         Ok((manifest, view))
     }
 
@@ -154,10 +261,12 @@ impl Collection {
             deletions: None,
             ..entry.clone()
         };
-        let body = segment::open(&self.env, segments, deletions, &self.schema, whole)?;
+        let (env, structure) = (&self.env, self.structures.newest());
+        let (blocks, mapped) = (&self.blocks, self.options.memory_map);
+        let body = segment::open(env, segments, deletions, structure, whole, blocks, mapped)?;
         let segment = body.with_deletions_of(deletions, entry)?;
         opened.push(Arc::new(body));
-        segment.ok_or_else(|| self.damaged(segments, "a segment is another than listed"))
+        segment.ok_or_else(|| damaged(segments.to_path_buf(), "a segment is another than listed"))
     }
 
     /// Shows `view`, of the manifest `next` if that is a new one.
@@ -167,9 +276,15 @@ impl Collection {
             return Ok(());
         }
         if view.lsn < before.lsn {
-            return Err(self.damaged(&self.dirs.root, "an older state than was seen before"));
+            return Err(damaged(
+                self.dirs.root.clone(),
+                "an older state than was seen before",
+            ));
         }
         self.versions.fetch_max(view.lsn, Ordering::Relaxed);
+        for segment in view.segments.iter() {
+            segment.keep_indexes(&view.structure);
+        }
         let view = Arc::new(view);
         self.view.store(Arc::clone(&view));
         if let Some(next) = next {
@@ -181,14 +296,108 @@ impl Collection {
         }
         Ok(())
     }
+}
 
-    fn damaged(&self, file: &Path, what: &str) -> Error {
-        let error = StorageError::Corrupt {
-            file: file.to_path_buf(),
-            offset: 0,
-            section: None,
-            what: what.to_owned(),
-        };
-        error.into()
+/// The end of an adoption, also of one that panics.
+struct Adopting<'a> {
+    collection: &'a Collection,
+    failed: bool,
+}
+
+impl Drop for Adopting<'_> {
+    fn drop(&mut self) {
+        if let Some(following) = &mut *self.collection.following.lock() {
+            following.adopting = false;
+            if self.failed {
+                // The next look opens it again, and says what is wrong if it is still the newest.
+                following.follower = None;
+            }
+        }
     }
+}
+
+/// Lets no more rows into the active memtable.
+fn freeze(view: &mut View, schema: &Schema) {
+    let active = view.memtables.last_mut().expect("there is an active one");
+    if active.rows > 0 {
+        active.frozen_at = Some(view.lsn);
+        view.memtables.push(MemtableView::active(schema));
+    }
+}
+
+/// The state of `shown` with the segments of `flushed` in the place of its own, and of the memtables
+/// they were made of. `None` where a memtable has rows of both sides. Deletions up to `transferred` are
+/// in those segments.
+fn over(shown: &View, flushed: View, transferred: u64, schema: &Schema) -> Option<View> {
+    let (kept, gone) = split(shown, flushed.lsn);
+    let is_whole = |table: &&MemtableView| version_of(table, table.rows - 1) <= flushed.lsn;
+    if shown.lsn < flushed.lsn || !gone.iter().all(is_whole) {
+        return None;
+    }
+    transfer_deletions(shown, &flushed, transferred.max(flushed.lsn));
+    let mut memtables: Vec<MemtableView> = kept.into_iter().cloned().collect();
+    if memtables.last().is_none_or(|last| last.frozen_at.is_some()) {
+        memtables.push(MemtableView::active(schema));
+    }
+    Some(View {
+        lsn: shown.lsn,
+        count: shown.count,
+        memtables,
+        segments: flushed.segments,
+        stretch: flushed.stretch,
+        structure: Arc::clone(&shown.structure),
+    })
+}
+
+/// Marks as deleted in the segments of `flushed` what `shown` has deleted after version `lsn`.
+fn transfer_deletions(shown: &View, flushed: &View, lsn: u64) {
+    if planted(Bug::ReaderForgetsDeletion) {
+        return;
+    }
+    let mut deletions: Vec<Vec<(u32, u64)>> = vec![Vec::new(); flushed.segments.len()];
+    // A key stands in one of them at most; the newest come last.
+    let at = Moment::stored(flushed.lsn);
+    let find = |key: Key<'_>| {
+        let mut segments = flushed.segments.iter().enumerate().rev();
+        segments.find_map(|(place, segment)| Some((place, segment.find(key, at)?)))
+    };
+    for segment in shown.segments.iter() {
+        let later = segment.tombstones.after(lsn);
+        let same = flushed.segments.iter().position(|it| it.id == segment.id);
+        for (row, deleted) in later {
+            let found = match same {
+                Some(place) => Some((place, row)),
+                None => find(segment.key(row)),
+            };
+            if let Some((place, row)) = found {
+                deletions[place].push((row, deleted));
+            }
+        }
+    }
+    for MemtableView { table, rows, .. } in split(shown, flushed.lsn).1 {
+        for row in (0..*rows).map(row_number) {
+            if let Some(deleted) = table.deleted_by(row).filter(|&deleted| deleted > lsn)
+                && let Some((place, row)) = table.with_key(row, find)
+            {
+                deletions[place].push((row, deleted));
+            }
+        }
+    }
+    for (segment, deletions) in flushed.segments.iter().zip(deletions) {
+        segment.tombstones.delete_all(deletions);
+    }
+}
+
+/// Memtables that begin behind version `lsn`, and the others.
+fn split(view: &View, lsn: u64) -> (Vec<&MemtableView>, Vec<&MemtableView>) {
+    let begins_behind = |table: &&MemtableView| table.rows == 0 || version_of(table, 0) > lsn;
+    view.memtables.iter().partition(begins_behind)
+}
+
+fn version_of(table: &MemtableView, row: usize) -> u64 {
+    table.table.version(row_number(row))
+}
+
+fn row_number(row: usize) -> u32 {
+    u32::try_from(row).expect("a memtable has fewer than 2^32 rows")
 }

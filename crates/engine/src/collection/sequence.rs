@@ -4,18 +4,23 @@ use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
-use cairn_distance::Metric;
+use cairn_distance::f16;
 use cairn_env::{Bug, planted};
+use cairn_filter::Record;
 
-use crate::batch::{VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult};
+use crate::batch::{
+    Condition, Otherwise, VectorColumn, WriteBatch, WriteKind, WriteOptions, WriteResult,
+};
 use crate::error::{Code, Error, Result};
+use crate::expiry::Moment;
 use crate::frame::Changes;
 use crate::idempotency::check_key;
 use crate::keys::{Key, KeyState, Keys};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::payload;
 use crate::query::SelectFields;
-use crate::schema::{Schema, VectorField};
+use crate::schema::{MetricName, Schema, VectorField, VectorKind};
+use crate::vectors::VectorRows;
 use crate::view::{Place, View};
 
 /// Sees every write, those of the running group included.
@@ -48,12 +53,17 @@ impl Sequenced {
 ///
 /// # Errors
 /// The code of the first fault, naming row, key and field.
-pub(crate) fn check(schema: &Schema, batch: &WriteBatch, options: &WriteOptions) -> Result<()> {
+pub(crate) fn check(
+    schema: &Schema,
+    batch: &WriteBatch,
+    options: &WriteOptions,
+    is_of_filter: bool,
+) -> Result<()> {
     options
         .idempotency_key
         .as_deref()
         .map_or(Ok(()), check_key)?;
-    check_size(batch)?;
+    check_size(batch, is_of_filter)?;
     let rows = batch.keys.len();
     if batch.keys.key_type() != schema.key {
         return Err(Error::new(Code::InvalidKey, "keys are of another type")
@@ -95,9 +105,10 @@ pub(crate) fn check(schema: &Schema, batch: &WriteBatch, options: &WriteOptions)
     Ok(())
 }
 
-fn check_size(batch: &WriteBatch) -> Result<()> {
+fn check_size(batch: &WriteBatch, is_of_filter: bool) -> Result<()> {
     let rows = batch.keys.len();
-    if rows > BATCH_ROWS_MAX {
+    // What a filter finds has no such limit: its bytes have one.
+    if rows > BATCH_ROWS_MAX && !is_of_filter {
         return Err(Error::new(Code::LimitExceeded, "a batch has too many rows")
             .number("limit", BATCH_ROWS_MAX)
             .number("got", rows));
@@ -115,7 +126,7 @@ fn check_size(batch: &WriteBatch) -> Result<()> {
 
 fn check_column(batch: &WriteBatch, column: &VectorColumn, field: &VectorField) -> Result<()> {
     let rows = batch.keys.len();
-    let dim = field.dim as usize;
+    let width = field.width();
     let given: Vec<usize> = match &column.present {
         None => (0..rows).collect(),
         Some(present) if present.len() == rows => (0..rows).filter(|&row| present[row]).collect(),
@@ -130,23 +141,37 @@ fn check_column(batch: &WriteBatch, column: &VectorColumn, field: &VectorField) 
         let absent = given.iter().zip(0..).position(|(&row, next)| row != next);
         return Err(missing_vector(batch, absent.unwrap_or(given.len()), field));
     }
-    if column.data.len() != given.len() * dim {
+    let checked = |(vector, &row): (&[f32], &usize)| {
+        check_vector(vector, field).map_err(|error| at(error, batch, row, Some(field)))
+    };
+    if field.kind.varies() {
+        let vectors = field.split(&column.data);
+        let vectors = vectors.filter(|vectors| vectors.len() == given.len());
+        let wrong = || {
+            let message = "vectors for another number of rows";
+            Error::new(Code::DimMismatch, message).text("field", field.name.clone())
+        };
+        let vectors = vectors.ok_or_else(wrong)?;
+        return vectors.into_iter().zip(&given).try_for_each(checked);
+    }
+    if column.data.len() != given.len() * width {
         return Err(
             Error::new(Code::DimMismatch, "vectors have the wrong length")
-                .number("expected", given.len() * dim)
+                .number("expected", given.len() * width)
                 .number("got", column.data.len())
                 .text("field", field.name.clone()),
         );
     }
-    let metric = field.metric.metric();
-    for (vector, &row) in column.data.chunks_exact(dim).zip(&given) {
-        check_vector(vector, metric).map_err(|error| at(error, batch, row, Some(field)))?;
-    }
-    Ok(())
+    let mut vectors = column.data.chunks_exact(width).zip(&given);
+    vectors.try_for_each(checked)
 }
 
-/// Refuses NaN, infinity, and the zero vector under a metric that normalises.
-pub(crate) fn check_vector(vector: &[f32], metric: Metric) -> Result<()> {
+/// Refuses NaN, infinity, what the field cannot store, and under cosine what is stored as the zero
+/// vector.
+pub(crate) fn check_vector(vector: &[f32], field: &VectorField) -> Result<()> {
+    if field.kind.varies() {
+        return field.check_varying(vector);
+    }
     // Or-ing over all components vectorises; returning at the first one does not.
     let wild = vector.iter().fold(false, |wild, x| wild | !x.is_finite());
     if wild {
@@ -155,13 +180,44 @@ pub(crate) fn check_vector(vector: &[f32], metric: Metric) -> Result<()> {
             .number("component", component)
             .text("got", vector[component].to_string()));
     }
-    if metric.normalises() && vector.iter().all(|&x| x == 0.0) {
+    check_values(vector, field.kind)?;
+    let is_zero = |x: &f32| match field.kind {
+        VectorKind::F16 => f16::from_f32(*x).to_f32() == 0.0,
+        _ => *x == 0.0,
+    };
+    if field.metric == MetricName::Cosine && vector.iter().all(is_zero) {
         return Err(Error::new(
             Code::ZeroVector,
             "cosine has no direction for a zero vector",
         ));
     }
     Ok(())
+}
+
+/// Refuses values that no component of this kind has.
+fn check_values(vector: &[f32], kind: VectorKind) -> Result<()> {
+    let (low, high, whole, message) = match kind {
+        VectorKind::F32 | VectorKind::Sparse => return Ok(()),
+        VectorKind::F16 => {
+            let most = f16::MAX.to_f32();
+            (
+                -most,
+                most,
+                false,
+                "a component is beyond what an f16 holds",
+            )
+        }
+        VectorKind::I8 => (-128.0, 127.0, true, "a component is no integer of 8 bits"),
+        VectorKind::Binary => (0.0, 255.0, true, "a value is no byte of bits"),
+    };
+    let wrong = |x: &f32| *x < low || *x > high || (whole && x.trunc() != *x);
+    let Some(component) = vector.iter().position(wrong) else {
+        return Ok(());
+    };
+    Err(Error::new(Code::InvalidArgument, message)
+        .number("component", component)
+        .text("expected", format!("{low} to {high}"))
+        .text("got", vector[component].to_string()))
 }
 
 /// Finds the records a batch touches and works out the whole new ones. Changes nothing.
@@ -174,9 +230,13 @@ pub(crate) fn sequence(
     view: &View,
     batch: WriteBatch,
     options: &WriteOptions,
+    now: i64,
 ) -> Result<Sequenced> {
-    let find = |key| view.find(key, LATEST);
-    let places: Vec<Option<Place>> = batch.keys.iter().map(find).collect();
+    let find = |key| view.find(key, Moment::stored(LATEST));
+    let stored: Vec<Option<Place>> = batch.keys.iter().map(find).collect();
+    let moment = Moment { lsn: LATEST, now };
+    let seen = |place: &Option<Place>| place.filter(|place| view.sees(*place, moment));
+    let mut places: Vec<Option<Place>> = stored.iter().map(seen).collect();
     if let Some(version) = options.if_version
         && !planted(Bug::IgnoresCondition)
     {
@@ -190,8 +250,11 @@ pub(crate) fn sequence(
             }
         }
     }
+    for condition in &options.conditions {
+        apply_condition(view, &batch, condition, &mut places)?;
+    }
     match batch.kind {
-        WriteKind::Add | WriteKind::Upsert => put(schema, batch, places),
+        WriteKind::Add | WriteKind::Upsert => put(schema, batch, places, stored),
         WriteKind::Update {
             replace_fields,
             skip_missing,
@@ -200,7 +263,48 @@ pub(crate) fn sequence(
     }
 }
 
-fn put(schema: &Schema, batch: WriteBatch, places: Vec<Option<Place>>) -> Result<Sequenced> {
+/// Forgets the places of records that the condition leaves out.
+fn apply_condition(
+    view: &View,
+    batch: &WriteBatch,
+    condition: &Condition,
+    places: &mut [Option<Place>],
+) -> Result<()> {
+    let mut fields = Vec::new();
+    for (row, place) in places.iter_mut().enumerate() {
+        let holds = match *place {
+            Some(place) if view.version(place) <= condition.holds_at => true,
+            Some(place) => {
+                fields.clear();
+                view.payload(place, &SelectFields::All, &mut fields)?;
+                let key = batch.keys.get(row).for_filter();
+                let fields = &fields;
+                condition.filter.matches(&Record { key, fields })
+            }
+            None => false,
+        };
+        match condition.otherwise {
+            _ if holds || planted(Bug::IgnoresCondition) => {}
+            Otherwise::Skip => *place = None,
+            Otherwise::Fail => {
+                let message = "the condition does not hold for a record";
+                let error = Error::new(Code::ConditionFailed, message);
+                return Err(at(error, batch, row, None));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// New and replaced records. `places` are those of records that are there, `stored` those of rows that
+/// are over as well: the new record takes the place of these, too, so that no clock that goes back
+/// between two runs of a program shows both.
+fn put(
+    schema: &Schema,
+    batch: WriteBatch,
+    places: Vec<Option<Place>>,
+    stored: Vec<Option<Place>>,
+) -> Result<Sequenced> {
     let rows = batch.keys.len();
     let adding = batch.kind == WriteKind::Add;
     let mut last = Positions::with_capacity_and_hasher(rows, KeyState::default());
@@ -223,25 +327,28 @@ fn put(schema: &Schema, batch: WriteBatch, places: Vec<Option<Place>>) -> Result
         kept
     });
     drop(last);
-    let (changes, replaced) = match kept {
+    let count = |rows: &mut dyn Iterator<Item = &Option<Place>>| rows.flatten().count() as u64;
+    let (changes, replaced, updated) = match kept {
         Some(kept) => (
             pick(schema, &batch, &kept),
-            kept.iter().map(|&row| places[row]).collect(),
+            kept.iter().map(|&row| stored[row]).collect(),
+            count(&mut kept.iter().map(|&row| &places[row])),
         ),
         None => {
-            let columns = batch.vectors.into_iter().flatten();
-            let mut vectors: Vec<Vec<f32>> = columns.map(|column| column.data).collect();
-            vectors.resize(schema.vectors.len(), Vec::new());
+            let columns = batch.vectors.into_iter().zip(&schema.vectors);
+            let vectors = columns.map(|(column, field)| {
+                let data = column.map_or_else(Vec::new, |column| column.data);
+                VectorRows::of(field, data).unwrap_or_else(|| VectorRows::none(field))
+            });
             let changes = Changes {
                 keys: batch.keys,
-                vectors,
+                vectors: vectors.collect(),
                 payloads: batch.payloads.unwrap_or_default(),
                 removed: Keys::new(schema.key),
             };
-            (changes, places)
+            (changes, stored, count(&mut places.iter()))
         }
     };
-    let updated = replaced.iter().flatten().count() as u64;
     Ok(Sequenced {
         result: WriteResult {
             inserted: changes.keys.len() as u64 - updated,
@@ -257,15 +364,16 @@ fn put(schema: &Schema, batch: WriteBatch, places: Vec<Option<Place>>) -> Result
 /// The chosen rows of a batch whose rows all have vectors.
 fn pick(schema: &Schema, batch: &WriteBatch, rows: &[usize]) -> Changes {
     let mut changes = Changes::none(schema);
+    let columns = batch.vectors.iter().flatten().zip(&schema.vectors);
+    let columns = columns.map(|(column, field)| field.split(&column.data).unwrap_or_default());
+    let columns: Vec<Vec<&[f32]>> = columns.collect();
     for &row in rows {
         changes.keys.push(batch.keys.get(row));
         if let Some(payloads) = &batch.payloads {
             changes.payloads.push(payloads.get(row));
         }
-        for (index, column) in batch.vectors.iter().flatten().enumerate() {
-            let dim = schema.vectors[index].dim as usize;
-            let vector = &column.data[row * dim..(row + 1) * dim];
-            changes.vectors[index].extend_from_slice(vector);
+        for (all, rows) in columns.iter().zip(&mut changes.vectors) {
+            rows.push(all[row]);
         }
     }
     changes
@@ -329,7 +437,7 @@ fn update(
         changes.keys.push(record.key);
         changes.payloads.push(&record.payload);
         for (column, vector) in changes.vectors.iter_mut().zip(&record.vectors) {
-            column.extend_from_slice(vector);
+            column.push(vector);
         }
         replaced.push(Some(record.place));
     }
@@ -382,7 +490,7 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// The vectors that row `row` brings; `given` counts those of the rows before it.
+/// The vectors that row `row` brings; `given` counts the values of the rows before it.
 fn next_vectors<'a>(
     schema: &Schema,
     batch: &'a WriteBatch,
@@ -395,10 +503,10 @@ fn next_vectors<'a>(
         if column.present.as_ref().is_some_and(|present| !present[row]) {
             return None;
         }
-        let dim = field.dim as usize;
-        let vector = &column.data[*given * dim..(*given + 1) * dim];
-        *given += 1;
-        Some(vector)
+        let rest = &column.data[*given..];
+        let length = field.length_of_first(rest)?;
+        *given += length;
+        Some(&rest[..length])
     });
     vectors.collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_env::{Bug, planted};
+use cairn_index::Point;
 use cairn_storage::Wal;
 
 use crate::error::Result;
@@ -45,12 +46,19 @@ pub struct CollectionStats {
     pub dead_bytes: u64,
     /// Memory: vectors of segments.
     pub vector_bytes: u64,
+    /// Vectors of segments that are mapped and not in memory of ours; see
+    /// [`Options::memory_map`](crate::Options::memory_map).
+    pub mapped_bytes: u64,
     /// Memory: graphs.
     pub graph_bytes: u64,
     /// Memory: keys.
     pub key_bytes: u64,
     /// Memory: from key to row.
     pub key_index_bytes: u64,
+    /// Memory: words of texts.
+    pub text_bytes: u64,
+    /// Memory: indexes of fields, by the name of the field. Part of what segments take besides the above.
+    pub field_index_bytes: BTreeMap<String, u64>,
     /// The last error of flush or compaction, if any.
     pub last_background_error: Option<BackgroundError>,
     /// Whether writes are refused until the database is reopened.
@@ -104,6 +112,9 @@ pub struct SegmentStats {
     pub bytes_memory: u64,
     /// `hnsw` when a graph stands over the first vector field, else `flat`.
     pub index: &'static str,
+    /// The recall@10 that its graph over the first vector field reached with lists of these lengths,
+    /// measured when it was built: shortest first. Empty without one.
+    pub calibration: Vec<Point>,
     /// Its tier, from 0: segments of one tier are within a factor of four, and merged together.
     pub level: u32,
     /// What it lacks.
@@ -134,9 +145,13 @@ impl Collection {
             )
         };
         let view = self.view.load_full();
+        let at = self.moment(view.lsn);
         let tables = || view.memtables.iter().map(|memtable| &memtable.table);
         let mut stats = CollectionStats {
-            count: view.count,
+            count: match self.stored().expires_at {
+                Some(_) => view.count_seen(at),
+                None => view.count,
+            },
             version: view.lsn,
             memtable_rows: tables().map(|table| table.rows() as u64).sum(),
             memtable_bytes: tables().map(|table| table.bytes() as u64).sum(),
@@ -153,7 +168,7 @@ impl Collection {
         let mut memory = Memory::default();
         for segment in view.segments.iter() {
             let rows = segment.rows() as u64;
-            let live = rows - segment.tombstones.count_at(view.lsn) as u64;
+            let live = rows - segment.count_gone(at) as u64;
             let used = segment.memory();
             let deletions = deletion_bytes.get(&segment.id);
             let bytes_disk = segment.entry.file.bytes + deletions.copied().unwrap_or(0);
@@ -167,8 +182,11 @@ impl Collection {
                 bytes_disk,
                 bytes_memory: used.total() as u64,
                 index: if segment.has_graph(0) { "hnsw" } else { "flat" },
+                calibration: segment
+                    .curve(0)
+                    .map_or_else(Vec::new, |it| it.points().to_vec()),
                 level: tier_of(segment),
-                health: if has_many_dead(segment, segment.tombstones.count_at(view.lsn)) {
+                health: if has_many_dead(segment, segment.count_gone(at)) {
                     Health::ManyDead
                 } else if self.lacks_graph(segment) {
                     Health::NoGraph
@@ -178,15 +196,23 @@ impl Collection {
                 version_min: segment.entry.lsn_min,
                 version_max: segment.entry.lsn_max,
             });
+            for (stored, bytes) in segment.index_memory() {
+                let name = view.structure.names.shown(&stored).to_owned();
+                *stats.field_index_bytes.entry(name).or_default() += bytes as u64;
+            }
             memory.vectors += used.vectors;
+            memory.mapped += used.mapped;
             memory.graphs += used.graphs;
             memory.keys += used.keys;
             memory.key_index += used.key_index;
+            memory.texts += used.texts;
         }
         stats.vector_bytes = memory.vectors as u64;
+        stats.mapped_bytes = memory.mapped as u64;
         stats.graph_bytes = memory.graphs as u64;
         stats.key_bytes = memory.keys as u64;
         stats.key_index_bytes = memory.key_index as u64;
+        stats.text_bytes = memory.texts as u64;
         Ok(stats)
     }
 

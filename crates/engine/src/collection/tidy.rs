@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cairn_storage::Wal;
 
 use crate::error::Result;
+use crate::expiry::Moment;
 use crate::options::Compaction;
 use crate::view::View;
 
@@ -18,7 +19,8 @@ impl Collection {
     /// To be called when nothing was written for a while, some seconds say.
     ///
     /// Deletions count for compaction once they are flushed, and a log goes as a whole, so after
-    /// many overwrites a memtable that never fills would keep dead rows in both. When more than 30 %
+    /// many overwrites a memtable that never fills would keep dead rows in both. Records whose time has
+    /// passed are dead, too. When more than 30 %
     /// of a log or of a segment is dead this flushes. Compaction follows in the background. The log
     /// file that is kept to be used again goes as well.
     ///
@@ -27,8 +29,11 @@ impl Collection {
     pub fn tidy(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
         let log_bytes = self.core.lock().wal.as_ref().map_or(0, Wal::bytes);
-        if self.options.compaction != Compaction::None && wastes_space(&self.view.load(), log_bytes)
-        {
+        let is_wasted = {
+            let view = self.view.load();
+            wastes_space(&view, log_bytes, self.moment(view.lsn))
+        };
+        if self.options.compaction != Compaction::None && is_wasted {
             self.flush_now()
                 .inspect_err(|error| self.note_background_error(error))?;
             self.schedule_compaction();
@@ -38,14 +43,13 @@ impl Collection {
     }
 }
 
-fn wastes_space(view: &View, log_bytes: u64) -> bool {
-    let rows: usize = view.memtables.iter().map(|memtable| memtable.rows).sum();
-    let in_segments: usize = view.segments.iter().map(|segment| segment.live()).sum();
-    let live = usize::try_from(view.count)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(in_segments);
+fn wastes_space(view: &View, log_bytes: u64, at: Moment) -> bool {
+    let memtables = || view.memtables.iter();
+    let rows: usize = memtables().map(|memtable| memtable.rows).sum();
+    let seen = memtables().map(|memtable| memtable.table.visible(memtable.rows, at));
+    let live: usize = seen.sum();
     let dead_in_log = rows.saturating_sub(live) * 100 > rows * DEAD_PERCENT;
     let mut segments = view.segments.iter();
     (log_bytes >= LOG_BYTES_MIN && dead_in_log)
-        || segments.any(|segment| has_many_dead(segment, segment.tombstones.count()))
+        || segments.any(|segment| has_many_dead(segment, segment.count_gone(at)))
 }

@@ -47,7 +47,7 @@ impl Collection {
         };
         // Files of segments that are merged away meanwhile stay until their last reader lets go.
         for segment in view.segments.iter() {
-            let (entry, schema) = (Some(&segment.entry), Some(&self.schema));
+            let (entry, schema) = (Some(&segment.entry), Some(self.stored()));
             checker.open_segment(segment.reader(), entry, schema)?;
             checker.report.files += 1;
         }
@@ -68,7 +68,7 @@ impl Collection {
             let from_lsn = self.flushed_lsn.load(std::sync::atomic::Ordering::Acquire);
             // The first file that is there may be above what was flushed when it was listed.
             let from_lsn = from_lsn.max(file.first_lsn.saturating_sub(1));
-            let (dir, schema) = (self.wal_dir.as_path(), Some(&self.schema));
+            let (dir, schema) = (self.wal_dir.as_path(), Some(self.stored()));
             checker.log(dir, self.id, Some(from_lsn), Some(&[file]), schema)?;
             let there = |now: &LogFile| now.first_lsn == file.first_lsn;
             if self.log_files().iter().any(there) {

@@ -11,10 +11,11 @@ use crate::error::Result;
 use crate::frame::Changes;
 use crate::keys::{Key, KeyBuf, KeyType, Keys};
 use crate::limits::KEY_BYTES_MAX;
-use crate::schema::Schema;
+use crate::schema::{Schema, VectorField};
 use crate::segment::{self, RowSource};
 
 use super::Identities;
+use super::fields::SavedFields;
 
 /// What can be said of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,13 @@ pub(super) enum Mark {
 /// The rows of a segment of which anything may be damaged.
 pub(super) struct Saved {
     reader: SegmentReader,
+    /// Of each vector field.
+    vectors: Vec<SavedVectors>,
     keys: Vec<Option<KeyBuf>>,
     versions: Vec<Option<u64>>,
     /// The highest version that can be read.
     newest: u64,
-    /// Where each row's fields end; empty when no row has any.
-    payload_ends: Vec<Option<u64>>,
+    fields: SavedFields,
     marks: Vec<Mark>,
     /// Doubtful rows that are kept on demand.
     kept: BTreeSet<usize>,
@@ -47,7 +49,7 @@ pub(super) struct Saved {
 
 /// Stretches of sections that are damaged, in bytes from the start of the section.
 #[derive(Default)]
-struct Bad(Vec<Finding>);
+pub(super) struct Bad(Vec<Finding>);
 
 impl Inspector for Bad {
     fn found(&mut self, finding: Finding) {
@@ -67,7 +69,7 @@ impl Bad {
     }
 
     /// Whether the bytes `range` of a section are what was written.
-    fn spares(&self, reader: &SegmentReader, id: SectionId, range: Range<u64>) -> bool {
+    pub fn spares(&self, reader: &SegmentReader, id: SectionId, range: Range<u64>) -> bool {
         let start = reader.offset(id).unwrap_or(0);
         self.0.iter().all(|finding| {
             let from = finding.offset.saturating_sub(start);
@@ -77,7 +79,11 @@ impl Bad {
 }
 
 /// The numbers of a section of eight bytes each, those that are right.
-fn numbers(reader: &SegmentReader, bad: &Bad, id: SectionId) -> Result<Option<Vec<Option<u64>>>> {
+pub(super) fn numbers(
+    reader: &SegmentReader,
+    bad: &Bad,
+    id: SectionId,
+) -> Result<Option<Vec<Option<u64>>>> {
     if reader.len(id).is_none() {
         return Ok(None);
     }
@@ -125,6 +131,68 @@ fn keys(
     Ok((0..rows).map(key).collect())
 }
 
+/// Where the vectors of a field stand.
+struct SavedVectors {
+    field: VectorField,
+    /// Where each ends, as far as that can be read; none where all have one length.
+    ends: Vec<Option<u64>>,
+}
+
+impl SavedVectors {
+    fn of(reader: &SegmentReader, bad: &Bad, number: usize, field: &VectorField) -> Result<Self> {
+        let ends = match field.kind.varies() {
+            true => numbers(reader, bad, segment::vector_ends(number))?.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        Ok(Self {
+            field: field.clone(),
+            ends,
+        })
+    }
+
+    /// Where a row's vector stands in its section; `None` where nobody can tell.
+    fn range(&self, row: usize) -> Option<Range<u64>> {
+        if !self.field.kind.varies() {
+            let bytes = self.field.row_bytes() as u64;
+            let start = row as u64 * bytes;
+            return Some(start..start + bytes);
+        }
+        let start = match row.checked_sub(1) {
+            Some(before) => (*self.ends.get(before)?)?,
+            None => 0,
+        };
+        let end = (*self.ends.get(row)?)?;
+        (start <= end).then_some(start..end)
+    }
+
+    fn is_whole(
+        &self,
+        reader: &SegmentReader,
+        bad: &Bad,
+        number: usize,
+        row: usize,
+        rows: usize,
+    ) -> Result<bool> {
+        let id = segment::vectors(number);
+        let (Some(range), Some(length)) = (self.range(row), reader.len(id)) else {
+            return Ok(false);
+        };
+        if range.end > length || !bad.spares(reader, id, range.clone()) {
+            return Ok(false);
+        }
+        if !self.field.kind.varies() {
+            return Ok(length == rows as u64 * self.field.row_bytes() as u64);
+        }
+        let bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        if !bytes.is_multiple_of(4) {
+            return Ok(false);
+        }
+        let mut vector = vec![0.0_f32; bytes / 4];
+        reader.read_range(id, range.start, bytemuck::cast_slice_mut(&mut vector))?;
+        Ok(self.field.check_varying(&vector).is_ok())
+    }
+}
+
 impl Saved {
     /// What is left of a segment; `None` where it cannot even be said how many rows it has, or it is of
     /// another schema. `rows`: what its manifest says.
@@ -144,50 +212,37 @@ impl Saved {
         let mut keys = keys(&reader, &bad, schema.key, rows)?;
         keys.resize(rows, None);
         versions.resize(rows, None);
-        let payload = reader.len(segment::PAYLOAD).unwrap_or(0);
-        let payload_ends = match payload {
-            0 => Vec::new(),
-            _ => numbers(&reader, &bad, segment::PAYLOAD_ENDS)?.unwrap_or_default(),
-        };
+        let fields = SavedFields::of(&reader, &bad, rows)?;
+        let vectors = schema.vectors.iter().enumerate();
+        let vectors = vectors.map(|(number, field)| SavedVectors::of(&reader, &bad, number, field));
+        let vectors = vectors.collect::<Result<Vec<_>>>()?;
         let newest = versions.iter().flatten().copied().max().unwrap_or(0);
         let mut saved = Self {
             reader,
+            vectors,
             keys,
             versions,
             newest,
-            payload_ends,
+            fields,
             marks: vec![Mark::Whole; rows],
             kept: BTreeSet::new(),
         };
         for row in 0..rows {
-            if !saved.is_whole(row, schema, &bad, payload) && !planted(Bug::RepairKeepsDamaged) {
+            if !saved.is_whole(row, &bad)? && !planted(Bug::RepairKeepsDamaged) {
                 saved.marks[row] = Mark::Damaged;
             }
         }
         Ok(Some(saved))
     }
 
-    fn is_whole(&self, row: usize, schema: &Schema, bad: &Bad, payload: u64) -> bool {
-        let vectors = schema.vectors.iter().enumerate().all(|(field, shape)| {
-            let (id, bytes) = (segment::vectors(field), u64::from(shape.dim) * 4);
-            let start = row as u64 * bytes;
-            self.reader.len(id) == Some(self.len() as u64 * bytes)
-                && bad.spares(&self.reader, id, start..start + bytes)
-        });
-        let fields = payload == 0
-            || self.payload_range(row).is_some_and(|range| {
-                range.end <= payload && bad.spares(&self.reader, segment::PAYLOAD, range)
-            });
-        vectors && fields && self.keys[row].is_some() && self.versions[row].is_some()
-    }
-
-    fn payload_range(&self, row: usize) -> Option<Range<u64>> {
-        let start = match row {
-            0 => 0,
-            _ => (*self.payload_ends.get(row - 1)?)?,
-        };
-        let end = (*self.payload_ends.get(row)?)?;
-        (start <= end).then_some(start..end)
+    fn is_whole(&self, row: usize, bad: &Bad) -> Result<bool> {
+        for (number, saved) in self.vectors.iter().enumerate() {
+            if !saved.is_whole(&self.reader, bad, number, row, self.len())? {
+                return Ok(false);
+            }
+        }
+        let fields = self.fields.are_whole(&self.reader, bad, row);
+        Ok(fields && self.keys[row].is_some() && self.versions[row].is_some())
     }
 
     /// Marks the rows that the deletion file `reader` says are deleted; all are doubtful without it.
@@ -291,24 +346,22 @@ impl RowSource for Saved {
         self.version_or_newest(row as usize)
     }
 
-    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
-        let offset = u64::from(row) * size_of_val(out) as u64;
-        let bytes = bytemuck::cast_slice_mut(out);
-        Ok(self
-            .reader
-            .read_range(segment::vectors(field), offset, bytes)?)
+    fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
+        let saved = &self.vectors[field];
+        let range = saved
+            .range(row as usize)
+            .expect("only whole rows are saved");
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let id = segment::vectors(field);
+        self.reader.read_range(id, range.start, &mut bytes)?;
+        let at = out.len();
+        out.resize(at + bytes.len() / saved.field.kind.value_bytes(), 0.0);
+        saved.field.kind.decode(&bytes, &mut out[at..]);
+        Ok(())
     }
 
     fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()> {
-        let Some(range) = self.payload_range(row as usize) else {
-            return Ok(());
-        };
-        let at = out.len();
-        let length = usize::try_from(range.end - range.start).expect("it lies in the section");
-        out.resize(at + length, 0);
-        Ok(self
-            .reader
-            .read_range(segment::PAYLOAD, range.start, &mut out[at..])?)
+        self.fields.read(&self.reader, row as usize, out)
     }
 }
 
@@ -369,9 +422,9 @@ impl RowSource for LogRows {
         self.at(row).0
     }
 
-    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
+    fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
         let (_, changes, row) = self.at(row);
-        out.copy_from_slice(changes.vector(row, field));
+        out.extend_from_slice(changes.vector(row, field));
         Ok(())
     }
 

@@ -5,24 +5,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use cairn_distance::{Kernels, Metric};
-use cairn_env::{Env, KillPoint};
-use cairn_index::{Graph, HnswConfig, Progress, Vectors, Workers};
+use cairn_distance::Metric;
+use cairn_env::{Bug, Env, KillPoint, planted};
+use cairn_filter::IndexBuilder;
+use cairn_index::{HnswConfig, Progress, SparseIndex, Workers};
 use cairn_storage::{REQUIRED, SectionId, SegmentWriter, sync_segment_dir};
+use cairn_text::IndexBuilder as WordsBuilder;
 
+use crate::effort::Curve;
 use crate::error::{Code, Error, Result};
 use crate::keys::{Key, KeyType, Keys};
 use crate::manifest::{SegmentEntry, Spread, StoredKey};
-use crate::memtable::push_prepared;
-use crate::schema::{MetricName, Schema, VectorField};
+use crate::options::Compression;
+use crate::schema::{MetricName, Schema, VectorField, VectorKind};
 use crate::stop::{Job, Pace};
+use crate::text::TextFields;
 use crate::ulid::Ulid;
+use crate::vectors::{FieldGraph, Matrix, Measure, entries};
 
+use super::blocks::BlockWriter;
 use super::open::segment_path;
 use super::sections;
 
-/// Floats gathered before they are handed to the writer: 1 MiB.
-const FLOATS_PER_WRITE: usize = 256 * 1024;
+/// Bytes of vectors gathered before they are handed to the writer.
+const BYTES_PER_WRITE: usize = 1024 * 1024;
 
 /// Rows between two looks at whether the job was stopped.
 const ROWS_PER_CHECK: usize = 4096;
@@ -38,7 +44,8 @@ pub(crate) struct Origin {
 pub(crate) trait RowSource {
     fn with_key(&self, row: u32, f: &mut dyn FnMut(Key<'_>));
     fn version(&self, row: u32) -> u64;
-    fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()>;
+    /// Appends the row's vector, as it is stored.
+    fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()>;
     fn payload(&self, row: u32, out: &mut Vec<u8>) -> Result<()>;
 }
 
@@ -54,6 +61,11 @@ pub(crate) struct GraphPlan<'a> {
 pub(crate) struct BuildPlan<'a> {
     pub graphs: Option<GraphPlan<'a>>,
     pub pace: Option<Pace>,
+    pub compression: Compression,
+    /// Fields that get no index, although their type has one.
+    pub unindexed: &'a [String],
+    /// Asked right before the file begins: the graphs may have taken minutes, and others the room.
+    pub room: Option<&'a dyn Fn() -> Result<()>>,
 }
 
 /// A segment on disk that no manifest lists yet.
@@ -77,6 +89,12 @@ pub(crate) struct MetaVector {
     pub name: String,
     pub dim: u32,
     pub metric: MetricName,
+    #[serde(
+        rename = "type",
+        default,
+        skip_serializing_if = "VectorKind::is_default"
+    )]
+    pub kind: VectorKind,
 }
 
 impl Meta {
@@ -85,6 +103,7 @@ impl Meta {
             name: field.name.clone(),
             dim: field.dim,
             metric: field.metric,
+            kind: field.kind,
         };
         Self {
             rows,
@@ -132,6 +151,9 @@ pub(crate) fn build(
     })
 }
 
+/// A graph, and what was measured of it.
+type Measured = (FieldGraph, Option<Curve>);
+
 struct Builder<'a> {
     env: &'a Env,
     schema: &'a Schema,
@@ -145,17 +167,29 @@ impl Builder<'_> {
         let rows = u32::try_from(origins.len()).expect("rows are counted in 32 bits");
         let (graphs, spread) = self.index(&origins)?;
         let faults = &self.env.faults;
+        if let Some(room) = self.plan.room {
+            room()?;
+        }
 
         let mut writer = SegmentWriter::create(self.env, path, id.0, collection)?;
         for field in 0..self.schema.vectors.len() {
             self.write_vectors(&mut writer, field, &origins)?;
         }
         faults.hit(KillPoint::K10Vectors)?;
-        for (field, graph) in graphs.iter().enumerate() {
-            if let Some(graph) = graph {
-                let bytes = graph.to_bytes();
-                write_section(&mut writer, sections::graph(field), 0, &bytes)?;
-                self.spend(bytes.len());
+        self.write_sparse_indexes(&mut writer, &origins)?;
+        // Each goes when it is written: it is as large as the vectors of short rows.
+        for (field, graph) in graphs.into_iter().enumerate() {
+            if let Some((graph, curve)) = graph {
+                writer.begin(sections::graph(field), 0)?;
+                graph.write(|bytes| {
+                    self.spend(bytes.len());
+                    writer.write(bytes)
+                })?;
+                writer.end()?;
+                if let Some(curve) = curve {
+                    let id = sections::calibration(field);
+                    write_section(&mut writer, id, 0, &curve.to_bytes())?;
+                }
             }
         }
         faults.hit(KillPoint::K11Graph)?;
@@ -193,28 +227,40 @@ impl Builder<'_> {
         })
     }
 
-    /// Builds the graphs, and measures how the vectors of each field spread.
+    /// Builds the graphs and measures them, and how the vectors of each field spread.
     ///
     /// Rows stay in the order they came in: with huge pages and whole records fetched ahead, an
     /// order that keeps neighbours close was measured to gain nothing.
-    fn index(&self, origins: &[Origin]) -> Result<(Vec<Option<Graph>>, Vec<Spread>)> {
+    fn index(&self, origins: &[Origin]) -> Result<(Vec<Option<Measured>>, Vec<Spread>)> {
         let plan = self.plan.graphs.as_ref();
         let mut graphs = Vec::new();
         let mut spread = Vec::new();
         for (field, shape) in self.schema.vectors.iter().enumerate() {
-            let vectors = self.gather_vectors(field, origins)?;
-            spread.push(measure_spread(&vectors));
+            let metric = shape.metric.metric();
             let config = plan.and_then(|plan| Some((plan.workers, plan.configs[field].as_ref()?)));
             graphs.push(match config {
-                None => None,
+                None => {
+                    // Gone through twice rather than gathered: nothing else needs them.
+                    spread.push(measure_spread(shape, origins.len(), |each| {
+                        self.each_vector(field, origins, &mut |vector| {
+                            if metric.normalises() {
+                                let _ = cairn_distance::normalise(vector);
+                            }
+                            each(vector);
+                        })
+                    })?);
+                    None
+                }
                 Some((workers, config)) => {
+                    let vectors = self.gather_vectors(field, origins)?;
+                    spread.push(spread_of(&vectors, shape)?);
                     let progress = GraphProgress::new(self.job, vectors.len());
-                    let metric = shape.metric.metric();
-                    let built = Graph::build(&vectors, metric, config, workers, &progress);
-                    Some(built.map_err(|error| {
+                    let built = FieldGraph::build(&vectors, metric, config, workers, &progress);
+                    let (graph, points) = built.map_err(|error| {
                         let stopped = self.job.stop.check().err();
                         stopped.unwrap_or_else(|| Error::new(Code::Internal, error.to_string()))
-                    })?)
+                    })?;
+                    Some((graph, Curve::new(points)))
                 }
             });
         }
@@ -232,19 +278,32 @@ impl Builder<'_> {
         self.sources[origin.source as usize]
     }
 
-    fn gather_vectors(&self, field: usize, origins: &[Origin]) -> Result<Vectors> {
+    fn gather_vectors(&self, field: usize, origins: &[Origin]) -> Result<Matrix> {
         let shape = &self.schema.vectors[field];
-        let dim = shape.dim as usize;
-        let mut vectors = Vectors::with_capacity(dim, origins.len());
-        let mut raw = vec![0.0; dim];
+        let mut vectors = Matrix::of(shape, origins.len());
+        self.each_vector(field, origins, &mut |vector| {
+            vectors.push(vector, shape.normalises());
+        })?;
+        Ok(vectors)
+    }
+
+    /// Hands over each vector as it is stored.
+    fn each_vector(
+        &self,
+        field: usize,
+        origins: &[Origin],
+        each: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<()> {
+        let mut vector = Vec::new();
         for chunk in origins.chunks(ROWS_PER_CHECK) {
             self.job.stop.check()?;
             for origin in chunk {
-                self.source(origin).vector(origin.row, field, &mut raw)?;
-                push_prepared(&mut vectors, shape.metric.metric(), &raw);
+                vector.clear();
+                self.source(origin).vector(origin.row, field, &mut vector)?;
+                each(&mut vector);
             }
         }
-        Ok(vectors)
+        Ok(())
     }
 
     fn gather_keys(&self, origins: &[Origin]) -> Keys {
@@ -262,46 +321,110 @@ impl Builder<'_> {
         field: usize,
         origins: &[Origin],
     ) -> Result<()> {
-        let dim = self.schema.vectors[field].dim as usize;
-        let rows_per_write = (FLOATS_PER_WRITE / dim).max(1);
-        let mut buffer = vec![0.0_f32; rows_per_write * dim];
+        let shape = &self.schema.vectors[field];
+        let mut vector = Vec::new();
+        let mut bytes = Vec::new();
+        let mut ends = Vec::new();
+        let mut written = 0_u64;
         writer.begin(sections::vectors(field), REQUIRED)?;
-        for chunk in origins.chunks(rows_per_write) {
-            self.job.stop.check()?;
-            for (origin, row) in chunk.iter().zip(buffer.chunks_exact_mut(dim)) {
-                self.source(origin).vector(origin.row, field, row)?;
+        for (number, origin) in origins.iter().enumerate() {
+            if number.is_multiple_of(ROWS_PER_CHECK) {
+                self.job.stop.check()?;
             }
-            let bytes = bytemuck::cast_slice(&buffer[..chunk.len() * dim]);
-            writer.write(bytes)?;
-            self.spend(bytes.len());
+            vector.clear();
+            self.source(origin).vector(origin.row, field, &mut vector)?;
+            shape.kind.encode(&vector, &mut bytes);
+            if shape.kind.varies() {
+                ends.push(written + bytes.len() as u64);
+            }
+            if bytes.len() >= BYTES_PER_WRITE || number + 1 == origins.len() {
+                writer.write(&bytes)?;
+                self.spend(bytes.len());
+                written += bytes.len() as u64;
+                bytes.clear();
+            }
         }
         writer.end()?;
+        if shape.kind.varies() {
+            let ends = bytemuck::cast_slice(&ends);
+            write_section(writer, sections::vector_ends(field), REQUIRED, ends)?;
+            self.spend(ends.len());
+        }
+        Ok(())
+    }
+
+    /// The inverted index of each sparse field.
+    fn write_sparse_indexes(&self, writer: &mut SegmentWriter, origins: &[Origin]) -> Result<()> {
+        let fields = self.schema.vectors.iter().enumerate();
+        for (field, _) in fields.filter(|(_, shape)| shape.kind == VectorKind::Sparse) {
+            let mut index = SparseIndex::default();
+            self.each_vector(field, origins, &mut |vector| {
+                let skipped = usize::from(planted(Bug::SparseIndexLosesEntry));
+                index.push(entries(vector).skip(skipped));
+            })?;
+            writer.begin(sections::sparse_index(field), REQUIRED)?;
+            index.write(|bytes| {
+                self.spend(bytes.len());
+                writer.write(bytes)
+            })?;
+            writer.end()?;
+        }
         Ok(())
     }
 
     fn write_payloads(&self, writer: &mut SegmentWriter, origins: &[Origin]) -> Result<()> {
-        let mut ends = Vec::with_capacity(origins.len());
-        let mut end = 0_u64;
+        let mut blocks = BlockWriter::new(self.plan.compression, origins.len());
         let mut payload = Vec::new();
-        writer.begin(sections::PAYLOAD, REQUIRED)?;
+        let is_unindexed = |name: &&str| self.plan.unindexed.iter().any(|it| it == name);
+        let names: Vec<&str> = self
+            .schema
+            .indexed()
+            .filter(|it| !is_unindexed(it))
+            .collect();
+        let mut indexes = IndexBuilder::new(names.iter().copied());
+        let texts = TextFields::of(self.schema);
+        let mut texts = texts.map(|fields| (WordsBuilder::new(fields.analyzers()), fields));
+        writer.begin(sections::BLOCKS, REQUIRED)?;
         for chunk in origins.chunks(ROWS_PER_CHECK) {
             self.job.stop.check()?;
-            let before = end;
+            let mut bytes = 0;
             for origin in chunk {
                 payload.clear();
                 self.source(origin).payload(origin.row, &mut payload)?;
-                writer.write(&payload)?;
-                end += payload.len() as u64;
-                ends.push(end);
+                blocks.push(&payload, writer)?;
+                indexes.push(&payload);
+                if let Some((words, fields)) = &mut texts {
+                    fields.index(words, &payload);
+                }
+                bytes += payload.len();
             }
-            self.spend((end - before) as usize);
+            self.spend(bytes);
         }
+        let table = blocks.finish(writer)?;
         writer.end()?;
-        if end == 0 {
-            ends.clear();
+        write_section(writer, sections::BLOCK_TABLE, REQUIRED, &table)?;
+        let indexes = names.into_iter().zip(indexes.finish());
+        let indexes = indexes.filter_map(|(name, index)| Some((name, index?.to_bytes())));
+        for (number, (name, index)) in (0..).zip(indexes) {
+            let length = u32::try_from(name.len()).expect("names are short");
+            writer.begin(sections::field_index(number), 0)?;
+            for part in [&length.to_le_bytes(), name.as_bytes(), &index] {
+                writer.write(part)?;
+                self.spend(part.len());
+            }
+            writer.end()?;
         }
-        let bytes = bytemuck::cast_slice(&ends);
-        write_section(writer, sections::PAYLOAD_ENDS, REQUIRED, bytes)
+        if let Some((words, fields)) = texts {
+            self.job.stop.check()?;
+            let index = words.finish();
+            writer.begin(sections::TEXT_INDEX, 0)?;
+            for part in [&fields.header()[..], index.as_bytes()] {
+                writer.write(part)?;
+                self.spend(part.len());
+            }
+            writer.end()?;
+        }
+        Ok(())
     }
 }
 
@@ -329,21 +452,51 @@ fn key_bytes(keys: &Keys) -> Vec<u8> {
     }
 }
 
-/// Mean of the prepared vectors, and the largest distance from it.
-fn measure_spread(vectors: &Vectors) -> Spread {
-    let rows = u32::try_from(vectors.len()).expect("rows are counted in 32 bits");
-    let mut sum = vec![0.0_f64; vectors.dim()];
-    for row in 0..rows {
-        for (sum, &x) in sum.iter_mut().zip(vectors.row(row)) {
+/// As [`measure_spread`], of vectors in memory.
+fn spread_of(vectors: &Matrix, field: &VectorField) -> Result<Spread> {
+    let mut vector = vec![0.0_f32; vectors.width()];
+    let is_of_any_length = field.metric.metric().normalises() && !field.normalises();
+    measure_spread(field, vectors.len(), |each| {
+        for row in 0..vectors.len() as u32 {
+            vectors.read(row, &mut vector);
+            if is_of_any_length {
+                let _ = cairn_distance::normalise(&mut vector);
+            }
+            each(&vector);
+        }
+        Ok(())
+    })
+}
+
+/// Mean of `rows` vectors as searches compare them, and the largest distance from it; nothing of bits, and of
+/// vectors that differ in length.
+/// `all` hands them over, twice.
+fn measure_spread(
+    field: &VectorField,
+    rows: usize,
+    mut all: impl FnMut(&mut dyn FnMut(&[f32])) -> Result<()>,
+) -> Result<Spread> {
+    if field.metric.metric() == Metric::Hamming || field.kind.varies() {
+        return Ok(Spread {
+            centroid: Vec::new(),
+            radius: 0.0,
+        });
+    }
+    let mut sum = vec![0.0_f64; field.width()];
+    all(&mut |vector: &[f32]| {
+        for (sum, &x) in sum.iter_mut().zip(vector) {
             *sum += f64::from(x);
         }
-    }
-    let mean = |sum: &f64| (sum / f64::from(rows.max(1))) as f32;
+    })?;
+    let mean = |sum: &f64| (sum / rows.max(1) as f64) as f32;
     let centroid: Vec<f32> = sum.iter().map(mean).collect();
-    let kernels = Kernels::<f32>::new(Metric::L2);
-    let distances = (0..rows).map(|row| kernels.one(vectors.row(row), &centroid));
-    let radius = distances.fold(0.0, f32::max).sqrt();
-    Spread { centroid, radius }
+    let l2 = Measure::of(Metric::L2);
+    let mut square = 0.0_f32;
+    all(&mut |vector: &[f32]| square = square.max(l2.distance(vector, &centroid)))?;
+    Ok(Spread {
+        centroid,
+        radius: square.sqrt(),
+    })
 }
 
 /// Tells a job how far the graph is, and the graph when the job is stopped.

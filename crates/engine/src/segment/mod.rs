@@ -1,44 +1,63 @@
-//! Immutable sets of records: one file each, its vectors and graphs in memory.
+//! Immutable sets of records: one file each, its graphs in memory, its vectors as well or mapped.
 
+pub(crate) mod blocks;
 mod build;
+mod fields;
+mod filtered;
+mod indexes;
 mod key_index;
+mod mapped;
 mod open;
 #[cfg(not(fuzzing))]
 mod sections;
 #[cfg(fuzzing)]
 pub(crate) mod sections;
+mod words;
 
-use std::ops::Deref;
-use std::path::PathBuf;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
-use cairn_index::{Graph, Hit, Query, Scratch, Vectors, flat};
-use cairn_storage::SegmentReader;
+use cairn_filter::Bitmap;
+use cairn_index::flat::TopK;
+use cairn_index::{Hit, Scratch};
+use cairn_storage::{SectionId, SegmentReader, StorageError};
 
-use crate::effort;
-use crate::error::Result;
+use crate::block_cache::BlockCache;
+use crate::codes::{ALLOWED_MIN, DEVIATIONS, LazyCodes, ScanSpace, may_use_codes};
+use crate::effort::{self, Curve};
+use crate::error::{Error, Result};
+use crate::expiry::{Expiry, Moment};
 use crate::keys::{Key, Keys};
 use crate::manifest::SegmentEntry;
-use crate::payload;
-use crate::query::{Effort, SelectFields};
+use crate::query::Effort;
 use crate::retained::{FileId, Retained};
+use crate::schema::{VectorField, VectorKind};
+use crate::sort::sort_until;
 use crate::stop::Stop;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
+use crate::vectors::{FieldGraph, FieldQuery, Matrix};
 
 pub(crate) use build::{BuildPlan, GraphPlan, Meta, MetaVector, Origin, RowSource, build};
+pub(crate) use fields::ReadAhead;
 pub(crate) use open::{
     check_contents, deletions_path, is_there, open, read_deletions, salvage, segment_path,
     verify_file, verify_stored, write_deletions,
 };
 pub(crate) use sections::{
-    DELETIONS, KEYS, KNOWN, META, PAYLOAD, PAYLOAD_ENDS, VERSIONS, rows_in, section_name, vectors,
+    BLOCK_TABLE, BLOCKS, DELETIONS, KEYS, KNOWN, META, PAYLOAD, PAYLOAD_ENDS, VERSIONS, rows_in,
+    section_name, vector_ends, vectors,
 };
 
+use fields::{Stored, end_to_end};
+use indexes::Indexes;
 use key_index::KeyIndex;
+use mapped::Mapped;
+use words::AllWords;
 
 /// A segment that is open for reading: its file, and which of its rows are deleted. A reader
 /// beside the writer has several of these over one file, each with the deletions of a manifest.
@@ -58,9 +77,17 @@ pub(crate) struct Body {
     keys: Keys,
     key_index: KeyIndex,
     versions: Vec<u64>,
+    /// The vector fields of the schema.
+    shapes: Vec<VectorField>,
     fields: Vec<SegmentField>,
-    /// End of each row's payload in its section; empty when no row has any.
-    payload_ends: Vec<u64>,
+    stored: Stored,
+    cache: Arc<BlockCache>,
+    /// Its blocks have this number in the cache.
+    number: u64,
+    indexes: Indexes,
+    words: AllWords,
+    /// When its records are over, where some ever are.
+    expiry: Option<Expiry>,
     /// Rows in key order, made when first scanned.
     by_key: OnceLock<Vec<u32>>,
     /// Who is asked for the file when the last reader has gone, once no newer state has it.
@@ -78,17 +105,103 @@ impl Deref for Segment {
 
 struct SegmentField {
     metric: Metric,
-    vectors: Vectors,
-    graph: Option<Graph>,
+    kind: VectorKind,
+    row_bytes: usize,
+    /// Where each vector ends in its section, where they differ in length.
+    ends: Vec<u64>,
+    /// Whether the vectors of the file are not those in memory.
+    normalises: bool,
+    vectors: Matrix,
+    /// Where they are, if they are not a copy.
+    mapped: Option<Arc<Mapped>>,
+    graph: Option<FieldGraph>,
+    curve: Option<Curve>,
+    /// Where there is no graph.
+    codes: LazyCodes,
+    may_have_codes: bool,
 }
 
 /// What a search of one segment or memtable did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub path: &'static str,
+    /// Rows that could be returned.
+    pub matches: usize,
     pub ef: usize,
     pub hops: u64,
     pub distances: u64,
+}
+
+impl SegmentField {
+    /// Whether memory has the vectors as they are stored, and they were compared with their checksums.
+    fn holds_stored(&self) -> bool {
+        self.mapped.is_none() && !self.normalises && self.vectors.has_rows()
+    }
+
+    /// Where the row's vector lies in its section.
+    fn range(&self, row: u32) -> Range<u64> {
+        if self.kind.varies() {
+            return end_to_end(&self.ends, row);
+        }
+        let bytes = self.row_bytes as u64;
+        let start = u64::from(row) * bytes;
+        start..start + bytes
+    }
+
+    /// Whether what was seen of the vectors was theirs; asked after each use.
+    fn check(&self, reader: &SegmentReader) -> Result<()> {
+        match &self.mapped {
+            Some(mapped) => mapped.check(reader),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Body {
+    /// Values of the row's vector.
+    pub fn vector_values(&self, row: u32, field: usize) -> usize {
+        let field = &self.fields[field];
+        let range = field.range(row);
+        (range.end - range.start) as usize / field.kind.value_bytes()
+    }
+
+    /// Appends the row's vector as it is stored. Under cosine memory may hold the unit vector, of sparse ones it
+    /// has the index alone, and what is mapped is not compared with its checksum: then it is read from the file.
+    pub fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
+        let id = vectors(field);
+        let at = out.len();
+        out.resize(at + self.vector_values(row, field), 0.0);
+        let (values, field) = (&mut out[at..], &self.fields[field]);
+        if field.holds_stored() {
+            field.vectors.read(row, values);
+            return Ok(());
+        }
+        let start = field.range(row).start;
+        if field.kind.is_stored_as_given() {
+            let bytes = bytemuck::cast_slice_mut(values);
+            self.reader.read_range(id, start, bytes)?;
+            return self.check_varying(id, values);
+        }
+        let mut bytes = vec![0; field.row_bytes];
+        self.reader.read_range(id, start, &mut bytes)?;
+        field.kind.decode(&bytes, values);
+        Ok(())
+    }
+
+    /// Refuses what is no vector of its field, where they differ in length.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT`.
+    fn check_varying(&self, id: SectionId, vector: &[f32]) -> Result<()> {
+        let shape = &self.shapes[id.field as usize];
+        if !shape.kind.varies() {
+            return Ok(());
+        }
+        shape.check_varying(vector).map_err(|error| {
+            let offset = self.reader.offset(id).unwrap_or(0);
+            corrupt(self.reader.path(), offset, id, error.message())
+        })
+    }
 }
 
 impl Segment {
@@ -108,10 +221,37 @@ impl Segment {
             .find(key.hash64(), |row| self.keys.get(row as usize) == key)
     }
 
-    /// The row of `key` that a snapshot at `lsn` sees.
-    pub fn find(&self, key: Key<'_>, lsn: u64) -> Option<u32> {
+    /// The row of `key` that a snapshot at `at` sees.
+    pub fn find(&self, key: Key<'_>, at: Moment) -> Option<u32> {
         let row = self.row_of(key)?;
-        self.tombstones.sees(row, lsn).then_some(row)
+        self.sees(row, at).then_some(row)
+    }
+
+    /// Whether a snapshot at `at` sees the row.
+    pub fn sees(&self, row: u32, at: Moment) -> bool {
+        self.tombstones.sees(row, at.lsn) && self.expiry().is_none_or(|it| !it.is_over(row, at.now))
+    }
+
+    /// The rows that a snapshot at `at` sees.
+    pub fn seen(&self, at: Moment) -> Bitmap {
+        let mut seen = self.tombstones.seen(self.rows(), at.lsn);
+        for &row in self.expiry().map_or(&[][..], |it| it.over(at.now)) {
+            seen.remove(row);
+        }
+        seen
+    }
+
+    /// How many rows a snapshot at `at` does not see.
+    pub fn count_gone(&self, at: Moment) -> usize {
+        match self.expiry() {
+            Some(expiry) => expiry.count_gone(&self.tombstones, at),
+            None => self.tombstones.count_at(at.lsn),
+        }
+    }
+
+    fn expiry(&self) -> Option<&Expiry> {
+        let expiry = self.expiry.as_ref();
+        expiry.filter(|_| !planted(Bug::SegmentForgetsExpiry))
     }
 
     pub fn key(&self, row: u32) -> Key<'_> {
@@ -122,52 +262,19 @@ impl Segment {
         self.versions[row as usize]
     }
 
-    pub fn dim(&self, field: usize) -> usize {
-        self.fields[field].vectors.dim()
-    }
-
-    /// The row's vector as it was given. Under cosine memory holds the unit vector, so the given
-    /// one is read from the file.
-    pub fn vector(&self, row: u32, field: usize, out: &mut [f32]) -> Result<()> {
-        let SegmentField {
-            metric, vectors, ..
-        } = &self.fields[field];
-        if metric.normalises() {
-            let offset = u64::from(row) * size_of_val(out) as u64;
-            let bytes = bytemuck::cast_slice_mut(out);
-            self.reader
-                .read_range(sections::vectors(field), offset, bytes)?;
-        } else {
-            out.copy_from_slice(vectors.row(row));
-        }
-        Ok(())
-    }
-
-    /// Appends the row's selected fields to `out`.
-    pub fn payload(&self, row: u32, select: &SelectFields, out: &mut Vec<u8>) -> Result<()> {
-        if self.payload_ends.is_empty() || *select == SelectFields::None {
-            return Ok(());
-        }
-        let row = row as usize;
-        let start = if row == 0 {
-            0
-        } else {
-            self.payload_ends[row - 1]
-        };
-        let length = usize::try_from(self.payload_ends[row] - start)
-            .expect("the fields of a record are below 1 MiB");
-        if length == 0 {
-            return Ok(());
+    /// Appends the row's vector as memory holds it: of length one where the field normalises.
+    ///
+    /// # Errors
+    /// `ERR_CORRUPT` if it is mapped and its file was cut.
+    pub fn prepared(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
+        if !self.fields[field].vectors.has_rows() {
+            return self.vector(row, field, out);
         }
         let at = out.len();
-        out.resize(at + length, 0);
-        self.reader.read_range(PAYLOAD, start, &mut out[at..])?;
-        if let SelectFields::Some(names) = select {
-            let cut = payload::select(&out[at..], names)?;
-            out.truncate(at);
-            out.extend_from_slice(&cut);
-        }
-        Ok(())
+        out.resize(at + self.vector_values(row, field), 0.0);
+        let field = &self.fields[field];
+        field.vectors.read(row, &mut out[at..]);
+        field.check(&self.reader)
     }
 
     /// Whether a graph stands over the field.
@@ -175,8 +282,13 @@ impl Segment {
         self.fields[field].graph.is_some()
     }
 
-    /// The `k` nearest rows that a snapshot at `lsn` sees, nearest first; at least
-    /// `min(k, rows it sees)` of them.
+    /// What was measured of that graph.
+    pub fn curve(&self, field: usize) -> Option<&Curve> {
+        self.fields[field].curve.as_ref()
+    }
+
+    /// The `k` nearest rows that a snapshot at `at` sees, or of those of them that are `allowed`,
+    /// nearest first; at least `min(k, such rows)` of them.
     #[expect(
         clippy::too_many_arguments,
         reason = "one question, asked by the search alone"
@@ -184,32 +296,45 @@ impl Segment {
     pub fn search(
         &self,
         field: usize,
-        query: &Query,
+        query: &FieldQuery,
         k: usize,
         wanted: Effort,
-        lsn: u64,
+        allowed: Option<&Bitmap>,
+        at: Moment,
         stop: &Stop,
         scratch: &mut Scratch,
+        space: &mut ScanSpace,
         hits: &mut Vec<Hit>,
     ) -> Result<Outcome> {
         let SegmentField {
             metric,
             vectors,
             graph,
+            curve,
+            codes,
+            may_have_codes,
+            ..
         } = &self.fields[field];
-        let accept =
-            |row: u32| self.tombstones.sees(row, lsn) || planted(Bug::SearchReturnsDeleted);
+        let accept = |row: u32| match allowed {
+            Some(rows) => rows.contains(row),
+            None => self.sees(row, at) || planted(Bug::SearchReturnsDeleted),
+        };
         let due = || stop.is_due();
-        let live = self.rows() - self.tombstones.count_at(lsn);
-        if let (Some(graph), Some(ef)) = (graph, effort::ef_search(wanted, k, live)) {
+        let seen = self.rows() - self.count_gone(at);
+        let live = allowed.map_or(seen, Bitmap::count);
+        let ef = effort::ef_search(wanted, k, seen, curve.as_ref())
+            .filter(|ef| effort::pays(*ef, live, seen));
+        if let (Some(graph), Some(ef)) = (graph, ef) {
             let found = graph.search(vectors, query, k, ef, accept, scratch, due, hits);
             stop.check()?;
+            self.fields[field].check(&self.reader)?;
             // Deletions can cut a graph into islands; the promise of k results stands.
             if let Ok(effort) = found
                 && hits.len() >= k.min(live)
             {
                 return Ok(Outcome {
                     path: "hnsw",
+                    matches: live,
                     ef,
                     hops: u64::from(effort.hops),
                     distances: u64::from(effort.distances),
@@ -218,24 +343,68 @@ impl Segment {
         }
         let rows = u32::try_from(self.rows()).expect("rows are counted in 32 bits");
         let tie = |a: u32, b: u32| self.keys.compare(a as usize, b as usize);
-        let found = flat::search(vectors, *metric, query, k, 0..rows, accept, tie, due, hits);
+        let by_codes = graph.is_none()
+            && *may_have_codes
+            && may_use_codes(wanted)
+            && live * ALLOWED_MIN >= self.rows();
+        let codes = by_codes.then(|| codes.get(self.rows(), space)).flatten();
+        let coded = codes.zip(vectors.as_f32()).zip(query.as_f32());
+        let plain = if vectors.has_rows() { "flat" } else { "sparse" };
+        let (path, found) = match coded {
+            Some(((codes, vectors), query)) => {
+                let (space, mut top) = (&mut space.codes, TopK::new(k));
+                let found = codes.scan(
+                    vectors, query, DEVIATIONS, accept, tie, due, space, &mut top,
+                );
+                hits.clear();
+                top.finish(tie, hits);
+                ("codes", found)
+            }
+            None => {
+                let rows = 0..rows;
+                let found = vectors.search(*metric, query, k, rows, accept, tie, due, hits);
+                (plain, found)
+            }
+        };
         stop.check()?;
+        self.fields[field].check(&self.reader)?;
         Ok(Outcome {
-            path: "flat",
+            path,
+            matches: live,
             ef: 0,
             hops: 0,
             distances: found.map_or(0, |effort| u64::from(effort.distances)),
         })
     }
 
-    /// All rows, by key.
+    /// Makes the codes that searches asked for.
+    pub fn make_codes(&self) {
+        for field in &self.fields {
+            if let Some(vectors) = field.vectors.as_f32() {
+                field.codes.make(vectors, field.metric);
+            }
+        }
+    }
+
+    /// All rows, by key. Sorts them when they are first asked for.
     pub fn by_key(&self) -> &[u32] {
-        self.by_key.get_or_init(|| {
-            let rows = u32::try_from(self.rows()).expect("rows are counted in 32 bits");
-            let mut order: Vec<u32> = (0..rows).collect();
-            order.sort_unstable_by(|&a, &b| self.keys.compare(a as usize, b as usize));
-            order
-        })
+        self.by_key_until(&Stop::never())
+            .expect("nobody stops the sorting")
+    }
+
+    /// As [`by_key`](Self::by_key), unless the sorting is to end early.
+    ///
+    /// # Errors
+    /// What `stop` says.
+    pub fn by_key_until(&self, stop: &Stop) -> Result<&[u32]> {
+        if let Some(order) = self.by_key.get() {
+            return Ok(order);
+        }
+        let rows = u32::try_from(self.rows()).expect("rows are counted in 32 bits");
+        let mut order: Vec<u32> = (0..rows).collect();
+        let compare = |&a: &u32, &b: &u32| self.keys.compare(a as usize, b as usize);
+        sort_until(&mut order, compare, stop)?;
+        Ok(self.by_key.get_or_init(|| order))
     }
 
     /// The file may go once nobody reads it and no version has it.
@@ -262,39 +431,69 @@ impl Segment {
         &self.reader
     }
 
+    fn mapped(&self) -> impl Iterator<Item = &Mapped> {
+        self.fields
+            .iter()
+            .filter_map(|field| field.mapped.as_deref())
+    }
+
     pub fn memory(&self) -> Memory {
         let graphs = self.fields.iter().filter_map(|field| field.graph.as_ref());
         Memory {
             vectors: self.fields.iter().map(|f| f.vectors.bytes()).sum(),
-            graphs: graphs.map(Graph::bytes).sum(),
+            mapped: self.mapped().map(Mapped::length).sum(),
+            graphs: graphs.map(FieldGraph::bytes).sum(),
             keys: self.keys.bytes(),
             key_index: self.key_index.bytes(),
+            texts: self.words.memory(),
             rest: self.versions.len() * 8
-                + self.payload_ends.len() * 8
+                + self.stored.bytes()
                 + self.tombstones.bytes()
+                + self
+                    .fields
+                    .iter()
+                    .map(|f| f.codes.bytes() + f.ends.len() * 8)
+                    .sum::<usize>()
+                + self.index_memory().map(|(_, bytes)| bytes).sum::<usize>()
+                + self.expiry.as_ref().map_or(0, Expiry::memory)
                 + self.by_key.get().map_or(0, |order| order.len() * 4),
         }
     }
+}
+
+/// `ERR_CORRUPT` about a section.
+fn corrupt(file: &Path, offset: u64, id: SectionId, what: &str) -> Error {
+    StorageError::Corrupt {
+        file: file.to_path_buf(),
+        offset,
+        section: Some(section_name(id)),
+        what: what.to_owned(),
+    }
+    .into()
 }
 
 /// Bytes a segment holds in memory, by use.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
     pub vectors: usize,
+    /// Not counted with the others: the system has these pages, and takes them back at will.
+    pub mapped: usize,
     pub graphs: usize,
     pub keys: usize,
     pub key_index: usize,
+    pub texts: usize,
     pub rest: usize,
 }
 
 impl Memory {
     pub fn total(self) -> usize {
-        self.vectors + self.graphs + self.keys + self.key_index + self.rest
+        self.vectors + self.graphs + self.keys + self.key_index + self.texts + self.rest
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
+        self.cache.forget(self.number);
         let doomed = self.doomed.take();
         if doomed.is_some_and(|(retained, file)| retained.abandon(file)) {
             // Should the removal fail, the file is an orphan that the next open removes.

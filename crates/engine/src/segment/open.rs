@@ -5,19 +5,34 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use cairn_env::{Bug, Env, planted};
-use cairn_index::{Graph, Vectors};
+use cairn_filter::FieldIndex;
+use cairn_index::SparseIndex;
 use cairn_storage::{REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError};
+use cairn_text::TextIndex;
 
+use crate::block_cache::BlockCache;
+use crate::codes::{LazyCodes, may_have_codes};
+use crate::effort::Curve;
 use crate::error::{Error, Result};
+use crate::expiry::{Expiry, end_of};
 use crate::keys::{KeyType, Keys};
 use crate::manifest::{DeletionEntry, FileEntry, SegmentEntry};
-use crate::schema::Schema;
+use crate::query::SelectFields;
+use crate::schema::{Schema, VectorField, VectorKind};
+use crate::structure::Structure;
+use crate::text::{Damaged, TextFields};
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
+use crate::vectors::{FieldGraph, Matrix};
 
+use super::blocks::{BlockTable, Fault};
 use super::build::Meta;
+use super::fields::{self, Stored};
+use super::indexes::Indexes;
 use super::key_index::KeyIndex;
-use super::{Body, Segment, SegmentField, sections};
+use super::mapped::{self, Mapped};
+use super::words::{AllWords, Words};
+use super::{Body, ReadAhead, Segment, SegmentField, sections};
 
 /// Bytes read at a time while vectors are loaded.
 const READ_BYTES: usize = 1024 * 1024;
@@ -30,7 +45,8 @@ pub(crate) fn deletions_path(dir: &Path, segment: Ulid, lsn: u64) -> PathBuf {
     dir.join(format!("{segment}-{lsn:020}.del"))
 }
 
-/// Opens the segment that `entry` of a manifest describes.
+/// Opens the segment that `entry` of a manifest describes; blocks of fields are kept in `cache`, and
+/// vectors stay in the file with `memory_map`, where they can.
 ///
 /// # Errors
 /// `ERR_CORRUPT` naming file, section and offset, or `ERR_UNSUPPORTED_FORMAT`.
@@ -38,9 +54,12 @@ pub(crate) fn open(
     env: &Env,
     dir: &Path,
     deletions_dir: &Path,
-    schema: &Schema,
+    structure: &Structure,
     entry: SegmentEntry,
+    cache: &Arc<BlockCache>,
+    memory_map: bool,
 ) -> Result<Segment> {
+    let schema = &structure.stored;
     let path = segment_path(dir, entry.id);
     let reader = SegmentReader::open(env, &path, Some(entry.file.into()), &sections::KNOWN)?;
     let file = File {
@@ -53,39 +72,93 @@ pub(crate) fn open(
     let key_index =
         KeyIndex::new(&keys).ok_or_else(|| file.corrupt("KEYS", "a key stands twice"))?;
     let versions = file.numbers(sections::VERSIONS, "VERSIONS", rows)?;
-    let mut fields = Vec::with_capacity(schema.vectors.len());
+    // A graph takes its bytes once more while it is read, so all of them come before the vectors.
+    let mut graphs = Vec::with_capacity(schema.vectors.len());
     for (index, field) in schema.vectors.iter().enumerate() {
-        let metric = field.metric.metric();
+        graphs.push(file.graph(index, field, rows)?);
+    }
+    let mut fields = Vec::with_capacity(schema.vectors.len());
+    for ((index, field), graph) in schema.vectors.iter().enumerate().zip(graphs) {
+        let ends = file.vector_ends(index, field, rows)?;
+        let lent = match memory_map {
+            true if !field.kind.varies() => file.mapped(index, field, rows, graph.is_some())?,
+            _ => None,
+        };
+        let (vectors, mapped) = match lent {
+            Some((vectors, mapped)) => (vectors, Some(mapped)),
+            None if field.kind == VectorKind::Sparse => {
+                (Matrix::Sparse(file.sparse_index(index, field, rows)?), None)
+            }
+            None => (file.vectors(index, field, rows)?, None),
+        };
         fields.push(SegmentField {
-            metric,
-            vectors: file.vectors(index, field.dim as usize, rows, metric.normalises())?,
-            graph: file.graph(index, rows)?,
+            metric: field.metric.metric(),
+            kind: field.kind,
+            row_bytes: field.row_bytes(),
+            ends,
+            normalises: field.normalises(),
+            vectors,
+            mapped,
+            graph,
+            curve: file.curve(index)?,
+            codes: LazyCodes::default(),
+            may_have_codes: may_have_codes(field),
         });
     }
-    let payload_ends = file.payload_ends(rows)?;
+    let stored = file.stored(rows)?;
+    let indexes = file.field_indexes(entry.rows)?;
+    let words = Words::of(schema, |fields| file.text_index(fields, entry.rows))?;
     let tombstones = read_deletions(env, deletions_dir, &entry)?;
     let body = Body {
         env: env.clone(),
         keys,
         key_index,
         versions,
+        shapes: schema.vectors.clone(),
         fields,
-        payload_ends,
+        stored,
+        cache: Arc::clone(cache),
+        number: cache.number(),
+        indexes: Indexes::stored(indexes),
+        words: AllWords::of(words),
+        expiry: None,
         by_key: OnceLock::new(),
         doomed: OnceLock::new(),
         retired: AtomicBool::new(false),
         path,
         reader,
     };
-    Ok(Segment {
+    let mut segment = Segment {
         id: entry.id,
         entry,
         tombstones,
         body: Arc::new(body),
-    })
+    };
+    if let Some(field) = &schema.expires_at {
+        let expiry = segment.read_expiry(field)?;
+        let body = Arc::get_mut(&mut segment.body).expect("nobody else has it yet");
+        body.expiry = expiry;
+    }
+    segment.keep_indexes(structure);
+    Ok(segment)
 }
 
 impl Segment {
+    /// When its records are over: by the index of the field, or by all records where it has none.
+    fn read_expiry(&self, field: &str) -> Result<Option<Expiry>> {
+        if let Some(index) = self.index_named(field) {
+            return Ok(Expiry::of_index(&index));
+        }
+        let (mut fields, mut ahead) = (Vec::new(), ReadAhead::default());
+        let mut ends = Vec::with_capacity(self.rows());
+        for row in 0..self.entry.rows {
+            fields.clear();
+            self.payload_in_order(row, &SelectFields::All, &mut ahead, &mut fields)?;
+            ends.push(end_of(&fields, field));
+        }
+        Ok(Expiry::of_ends(ends))
+    }
+
     /// The same segment as `entry` of another manifest has it: with its deletions and no others.
     /// `None` when that one speaks of another file.
     ///
@@ -177,11 +250,21 @@ pub(crate) fn check_contents(
     KeyIndex::new(&keys).ok_or_else(|| file.corrupt("KEYS", "a key stands twice"))?;
     file.numbers(sections::VERSIONS, "VERSIONS", rows)?;
     for (index, field) in schema.vectors.iter().enumerate() {
-        let bytes = rows as u64 * u64::from(field.dim) * 4;
-        file.expect_len(sections::vectors(index), "VECTORS", bytes)?;
-        file.graph(index, rows)?;
+        match field.kind {
+            VectorKind::Sparse => {
+                file.vector_ends(index, field, rows)?;
+                file.sparse_index(index, field, rows)?;
+            }
+            _ => file.expect_vectors(index, field, rows)?,
+        }
+        file.graph(index, field, rows)?;
+        file.curve(index)?;
     }
-    file.payload_ends(rows)?;
+    file.field_indexes(entry.rows)?;
+    Words::of(schema, |fields| file.text_index(fields, entry.rows))?;
+    if let Stored::Blocks(table) = file.stored(rows)? {
+        fields::check_blocks(reader, &table)?;
+    }
     Ok(())
 }
 
@@ -240,6 +323,14 @@ pub(crate) fn write_deletions(
     })
 }
 
+/// The name of a field, and the bytes of its index behind it.
+fn split_name(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (name, rest) = rest.split_at_checked(length)?;
+    Some((str::from_utf8(name).ok()?, rest))
+}
+
 struct File<'a> {
     path: &'a Path,
     reader: &'a SegmentReader,
@@ -296,56 +387,204 @@ impl File<'_> {
         Keys::from_utf8(text, ends).map_err(|error| self.corrupt("KEYS", error.message()))
     }
 
-    fn vectors(&self, field: usize, dim: usize, rows: usize, normalise: bool) -> Result<Vectors> {
-        let id = sections::vectors(field);
-        let row_bytes = dim * 4;
-        self.expect_len(id, "VECTORS", rows as u64 * row_bytes as u64)?;
-        let mut vectors = Vectors::with_capacity(dim, rows);
-        let rows_per_read = (READ_BYTES / row_bytes).max(1);
-        let mut buffer = vec![0.0_f32; rows_per_read.min(rows) * dim];
-        let mut done = 0;
-        while done < rows {
-            let count = rows_per_read.min(rows - done);
-            let part = &mut buffer[..count * dim];
-            let offset = done as u64 * row_bytes as u64;
-            self.reader
-                .read_range(id, offset, bytemuck::cast_slice_mut(part))?;
-            let mut given = part.chunks_exact(dim);
-            vectors.fill_rows(count, |_, row| {
-                row.copy_from_slice(given.next().expect("as many rows as were read"));
-                if normalise {
-                    // A zero vector was refused when it was written.
-                    let _ = cairn_distance::normalise(row);
-                }
-            });
-            done += count;
-        }
+    fn vectors(&self, index: usize, field: &VectorField, rows: usize) -> Result<Matrix> {
+        self.expect_vectors(index, field, rows)?;
+        let mut vectors = Matrix::of(field, rows);
+        self.each_stored(index, field, rows, |stored| {
+            vectors.push_stored(stored, field.normalises());
+        })?;
         Ok(vectors)
     }
 
-    fn graph(&self, field: usize, rows: usize) -> Result<Option<Graph>> {
-        let id = sections::graph(field);
+    /// Vectors that stay in the file, once all of them were compared with their checksums; `None`
+    /// where they cannot. `jumps`: they are read here and there.
+    fn mapped(
+        &self,
+        index: usize,
+        field: &VectorField,
+        rows: usize,
+        jumps: bool,
+    ) -> Result<Option<(Matrix, Arc<Mapped>)>> {
+        self.expect_vectors(index, field, rows)?;
+        let Some(mapped) = Mapped::new(self.reader, index, jumps)? else {
+            return Ok(None);
+        };
+        let mut scales = Vec::with_capacity(if field.normalises() { rows } else { 0 });
+        if field.normalises() || !planted(Bug::MapsUnchecked) {
+            let mut vector = vec![0.0; field.width()];
+            self.each_stored(index, field, rows, |stored| {
+                if field.normalises() {
+                    scales.extend(stored.chunks_exact(field.row_bytes()).map(|stored| {
+                        field.kind.decode(stored, &mut vector);
+                        mapped::scale(&vector)
+                    }));
+                }
+            })?;
+        }
+        // One that has no scale, and the field is copied.
+        let scales: Option<Vec<f32>> = scales.into_iter().collect();
+        Ok(scales.map(|scales| {
+            let lender = Arc::clone(&mapped);
+            (Matrix::lent(field, lender, scales), mapped)
+        }))
+    }
+
+    fn expect_vectors(&self, index: usize, field: &VectorField, rows: usize) -> Result<()> {
+        let bytes = rows as u64 * field.row_bytes() as u64;
+        self.expect_len(sections::vectors(index), "VECTORS", bytes)
+    }
+
+    /// Where each vector ends, where they differ in length; nothing where they do not.
+    fn vector_ends(&self, index: usize, field: &VectorField, rows: usize) -> Result<Vec<u64>> {
+        if !field.kind.varies() {
+            return Ok(Vec::new());
+        }
+        let ends = self.numbers(sections::vector_ends(index), "VECTOR_ENDS", rows)?;
+        // A vector is a number of its values, and then those.
+        let (least, most) = (field.row_bytes_least(), field.row_bytes_most());
+        let fits = |(start, end): (u64, u64)| {
+            end.checked_sub(start)
+                .is_some_and(|bytes| (least..=most).contains(&bytes) && bytes % 4 == 0)
+        };
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        if !starts.zip(ends.iter().copied()).all(fits) {
+            return Err(self.corrupt("VECTOR_ENDS", "ends that no vectors have"));
+        }
+        let bytes = ends.last().copied().unwrap_or(0);
+        self.expect_len(sections::vectors(index), "VECTORS", bytes)?;
+        Ok(ends)
+    }
+
+    fn sparse_index(&self, index: usize, field: &VectorField, rows: usize) -> Result<SparseIndex> {
+        let id = sections::sparse_index(index);
+        let wrong = |what| self.corrupt("SPARSE_INDEX", what);
+        if self.reader.len(id).is_none() {
+            return Err(wrong("a required section is absent"));
+        }
+        let rows = u32::try_from(rows).expect("rows are counted in 32 bits");
+        let read = SparseIndex::from_bytes(&self.reader.read(id)?, rows, field.dim);
+        read.ok_or_else(|| wrong("not an index of this segment's vectors"))
+    }
+
+    /// Hands over all vectors as they are stored, some whole rows at a time, verified.
+    fn each_stored(
+        &self,
+        index: usize,
+        field: &VectorField,
+        rows: usize,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let id = sections::vectors(index);
+        let row_bytes = field.row_bytes();
+        let rows_per_read = (READ_BYTES / row_bytes).max(1);
+        let mut buffer = vec![0_u8; rows_per_read.min(rows) * row_bytes];
+        let mut done = 0;
+        while done < rows {
+            let count = rows_per_read.min(rows - done);
+            let part = &mut buffer[..count * row_bytes];
+            let offset = done as u64 * row_bytes as u64;
+            let end = offset + part.len() as u64;
+            self.reader.will_read(id, end..end + READ_BYTES as u64);
+            self.reader.read_range(id, offset, part)?;
+            each(part);
+            done += count;
+        }
+        Ok(())
+    }
+
+    fn field_indexes(&self, rows: u32) -> Result<Vec<(Box<str>, FieldIndex)>> {
+        let mut indexes = Vec::new();
+        for number in 0.. {
+            let id = sections::field_index(number);
+            if self.reader.len(id).is_none() {
+                break;
+            }
+            let bytes = self.reader.read(id)?;
+            let named = split_name(&bytes).and_then(|(name, bytes)| {
+                let index = FieldIndex::from_bytes(bytes)?;
+                (index.rows() == rows).then_some((name.into(), index))
+            });
+            let wrong = || self.corrupt("FIELD_INDEX", "not an index of this segment");
+            indexes.push(named.ok_or_else(wrong)?);
+        }
+        Ok(indexes)
+    }
+
+    /// `None` where there is none of these fields.
+    fn text_index(&self, fields: &TextFields, rows: u32) -> Result<Option<TextIndex>> {
+        if self.reader.len(sections::TEXT_INDEX).is_none() {
+            return Ok(None);
+        }
+        let section = self.reader.read(sections::TEXT_INDEX)?;
+        let wrong = |Damaged| self.corrupt("TEXT_INDEX", "not an index of this segment's texts");
+        fields.read(section, rows).map_err(wrong)
+    }
+
+    fn graph(&self, index: usize, field: &VectorField, rows: usize) -> Result<Option<FieldGraph>> {
+        let id = sections::graph(index);
         if self.reader.len(id).is_none() {
             return Ok(None);
         }
-        Graph::from_bytes(&self.reader.read(id)?, rows)
+        FieldGraph::from_bytes(field.kind, &self.reader.read(id)?, rows)
             .map(Some)
             .map_err(|error| self.corrupt("GRAPH", &error.to_string()))
     }
 
-    fn payload_ends(&self, rows: usize) -> Result<Vec<u64>> {
+    fn curve(&self, field: usize) -> Result<Option<Curve>> {
+        let id = sections::calibration(field);
+        if self.reader.len(id).is_none() {
+            return Ok(None);
+        }
+        let wrong = || self.corrupt("CALIBRATION", "not what a graph was measured to be");
+        Curve::from_bytes(&self.reader.read(id)?)
+            .map(Some)
+            .ok_or_else(wrong)
+    }
+
+    fn stored(&self, rows: usize) -> Result<Stored> {
+        match self.reader.len(sections::BLOCKS) {
+            Some(bytes) => self.blocks(rows, bytes),
+            None => self.end_to_end(rows),
+        }
+    }
+
+    fn blocks(&self, rows: usize, bytes: u64) -> Result<Stored> {
+        let id = sections::BLOCK_TABLE;
+        let wrong = |what: &str| self.corrupt("BLOCK_TABLE", what);
+        let table_bytes = self.reader.len(id);
+        let table_bytes = table_bytes.ok_or_else(|| wrong("a required section is absent"))?;
+        if (bytes, table_bytes) == (0, 0) {
+            return Ok(Stored::Nothing);
+        }
+        // The length tells the rest: nothing is read of a table that cannot be one.
+        BlockTable::block_count(table_bytes, rows)
+            .ok_or_else(|| wrong("a section of another length than its rows"))?;
+        BlockTable::from_bytes(&self.reader.read(id)?, rows, bytes)
+            .map(Stored::Blocks)
+            .map_err(|fault| match fault {
+                Fault::Wrong(what) => wrong(what),
+                Fault::UnknownCodec => StorageError::Unsupported {
+                    file: self.path.to_path_buf(),
+                    what: "fields that are compressed in a way that is not known".to_owned(),
+                }
+                .into(),
+            })
+    }
+
+    /// As versions before blocks wrote them.
+    fn end_to_end(&self, rows: usize) -> Result<Stored> {
         let payload = self
             .reader
             .len(sections::PAYLOAD)
-            .ok_or_else(|| self.corrupt("PAYLOAD", "a required section is absent"))?;
+            .ok_or_else(|| self.corrupt("BLOCKS", "a required section is absent"))?;
         if payload == 0 {
             self.expect_len(sections::PAYLOAD_ENDS, "PAYLOAD_ENDS", 0)?;
-            return Ok(Vec::new());
+            return Ok(Stored::Nothing);
         }
         let ends = self.numbers(sections::PAYLOAD_ENDS, "PAYLOAD_ENDS", rows)?;
         if !ends.is_sorted() || ends.last() != Some(&payload) {
             return Err(self.corrupt("PAYLOAD_ENDS", "ends that do not fit the payload"));
         }
-        Ok(ends)
+        Ok(Stored::EndToEnd(ends))
     }
 }

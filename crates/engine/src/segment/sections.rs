@@ -13,14 +13,30 @@ pub(crate) const META: SectionId = section(1, 0);
 pub(crate) const KEYS: SectionId = section(2, 0);
 /// The version that wrote each row.
 pub(crate) const VERSIONS: SectionId = section(3, 0);
-/// Encoded fields of all rows end to end.
+/// Encoded fields of all rows end to end: as they were written before there were blocks.
 pub(crate) const PAYLOAD: SectionId = section(6, 0);
 /// Where each row's fields end in [`PAYLOAD`].
 pub(crate) const PAYLOAD_ENDS: SectionId = section(7, 0);
+/// Encoded fields of all rows, in blocks that may be compressed.
+pub(crate) const BLOCKS: SectionId = section(11, 0);
+/// Where each block is in [`BLOCKS`], and where each row ends in its block.
+pub(crate) const BLOCK_TABLE: SectionId = section(12, 0);
 /// A bitmap of deleted rows; the only section of a deletion file.
 pub(crate) const DELETIONS: SectionId = section(8, 0);
 
-/// Vectors of a field as they were given, row-major `f32`.
+/// The name and the index of one of the fields that have indexes. Optional: without it records are read.
+pub(crate) fn field_index(number: u32) -> SectionId {
+    section(FIELD_INDEX_KIND, number)
+}
+
+/// Kinds of sections that cost no record: the next merge builds them again.
+const FIELD_INDEX_KIND: u32 = 10;
+const TEXT_INDEX_KIND: u32 = 13;
+
+/// The index of the words of all text fields. Optional: without it one is made of the records.
+pub(crate) const TEXT_INDEX: SectionId = section(TEXT_INDEX_KIND, 0);
+
+/// Vectors of a field as it stores them, row-major.
 pub(crate) fn vectors(field: usize) -> SectionId {
     section(4, number(field))
 }
@@ -33,9 +49,31 @@ pub(crate) fn graph(field: usize) -> SectionId {
 /// Kind of a section that costs no record: a graph is built again.
 pub(crate) const GRAPH_KIND: u32 = 5;
 
+/// The recall that searches of the graph over a field reach, by the length of their list. Optional:
+/// without it a table serves that was made elsewhere.
+pub(crate) fn calibration(field: usize) -> SectionId {
+    section(CALIBRATION_KIND, number(field))
+}
+
+const CALIBRATION_KIND: u32 = 14;
+
+/// Where each vector of a field ends in [`vectors`], where they differ in length.
+pub(crate) fn vector_ends(field: usize) -> SectionId {
+    section(VECTOR_ENDS_KIND, number(field))
+}
+
+const VECTOR_ENDS_KIND: u32 = 15;
+
+/// The inverted index of a sparse field.
+pub(crate) fn sparse_index(field: usize) -> SectionId {
+    section(SPARSE_INDEX_KIND, number(field))
+}
+
+const SPARSE_INDEX_KIND: u32 = 16;
+
 /// What FORMAT.md calls a section.
 pub(crate) fn section_name(id: SectionId) -> String {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 16] = [
         "META",
         "KEYS",
         "VERSIONS",
@@ -45,6 +83,13 @@ pub(crate) fn section_name(id: SectionId) -> String {
         "PAYLOAD_ENDS",
         "DELETIONS",
         "OUTCOMES",
+        "FIELD_INDEX",
+        "BLOCKS",
+        "BLOCK_TABLE",
+        "TEXT_INDEX",
+        "CALIBRATION",
+        "VECTOR_ENDS",
+        "SPARSE_INDEX",
     ];
     let name = (id.kind as usize)
         .checked_sub(1)
@@ -66,10 +111,18 @@ pub(crate) fn rows_in(
 ) -> Option<Range<u64>> {
     let row_bytes = match (id, id.kind) {
         (META, _) => return Some(0..rows),
-        (_, GRAPH_KIND) => return Some(0..0),
+        (
+            _,
+            GRAPH_KIND | FIELD_INDEX_KIND | TEXT_INDEX_KIND | CALIBRATION_KIND | SPARSE_INDEX_KIND,
+        ) => {
+            return Some(0..0);
+        }
         (KEYS, _) if schema.key == KeyType::U64 => 8,
-        (VERSIONS, _) => 8,
-        (_, 4) => u64::from(schema.vectors.get(id.field as usize)?.dim) * 4,
+        (VERSIONS, _) | (_, VECTOR_ENDS_KIND) => 8,
+        (_, 4) => {
+            let field = schema.vectors.get(id.field as usize)?;
+            (!field.kind.varies()).then(|| field.row_bytes() as u64)?
+        }
         _ => return None,
     };
     let end = bytes.end.div_ceil(row_bytes).min(rows);
@@ -77,7 +130,7 @@ pub(crate) fn rows_in(
 }
 
 /// Kinds this version understands; any other required section refuses the file.
-pub(crate) const KNOWN: [u32; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+pub(crate) const KNOWN: [u32; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16];
 
 const fn section(kind: u32, field: u32) -> SectionId {
     SectionId { kind, field }

@@ -11,7 +11,7 @@ use cairn_storage::{
     numbered, read_current, sealing_unread,
 };
 
-use crate::backup::MARK;
+use crate::backup::{MARK, UNFINISHED};
 use crate::catalog::{self, Catalog};
 use crate::collection;
 use crate::database::logs_dir;
@@ -310,8 +310,7 @@ impl Checker<'_> {
             .map_err(StorageError::io("entry", &mark))?
             .is_some()
         {
-            let what = "a restore or a repair into this directory did not end: begin it again";
-            self.note(ProblemKind::Missing, dir.join("CURRENT"), what);
+            self.note(ProblemKind::Missing, dir.join("CURRENT"), UNFINISHED);
         } else if more || !names.contains(catalog::DIR) {
             let what = "nothing says which catalog counts";
             self.note(ProblemKind::Missing, dir.join("CURRENT"), what);

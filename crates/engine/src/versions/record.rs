@@ -11,6 +11,7 @@ use crate::catalog::CatalogEntry;
 use crate::error::{Code, Error, Result};
 use crate::manifest::Manifest;
 use crate::retained::FileId;
+use crate::verify::damaged;
 
 /// One state of all collections at one version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl VersionRecord {
         let mut ids = BTreeSet::new();
         for VersionedCollection { entry, manifest } in &self.collections {
             let invalid = |error: Error| format!("{}: {error}", entry.name);
-            entry.schema.validate().map_err(invalid)?;
+            entry.structure().map_err(invalid)?;
             if manifest.collection != entry.id || manifest.flushed_lsn > self.version {
                 return Err(format!("{}: a manifest of another state", entry.name));
             }
@@ -101,15 +102,11 @@ pub(crate) fn load(env: &Env, dir: &Path, number: u64) -> Result<VersionRecord> 
 /// # Errors
 /// As [`load`].
 pub(crate) fn decode(dir: &Path, number: u64, body: &[u8]) -> Result<VersionRecord> {
-    let damaged = |what: String| StorageError::Corrupt {
-        file: dir.join(DIR).join(format!("{number:020}.{EXTENSION}")),
-        offset: 0,
-        section: None,
-        what,
-    };
+    let file = dir.join(DIR).join(format!("{number:020}.{EXTENSION}"));
+    let damaged = |what: String| damaged(file.clone(), what);
     let record = VersionRecord::decode(body).map_err(damaged)?;
     if record.version != number {
-        return Err(damaged("another version".to_owned()).into());
+        return Err(damaged("another version".to_owned()));
     }
     Ok(record)
 }

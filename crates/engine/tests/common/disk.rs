@@ -26,12 +26,16 @@ pub struct WatchedDisk {
 pub struct Watch {
     /// Syncs of log files.
     pub wal_syncs: AtomicU64,
+    /// Most bytes that a file under construction had written and not synced.
+    pub unsynced_max: AtomicU64,
     /// Writes to log files.
     pub wal_writes: AtomicU64,
     /// Microseconds each sync of a log file takes.
     pub wal_sync_us: AtomicU64,
     /// Microseconds each sync of a segment file takes.
     pub segment_sync_us: AtomicU64,
+    /// Bytes of each read of a segment file.
+    pub segment_reads: Mutex<Vec<usize>>,
     /// Names of the threads that removed a segment file.
     pub segment_removers: Mutex<Vec<String>>,
 }
@@ -62,6 +66,7 @@ impl WatchedDisk {
             inner: file,
             path: path.to_path_buf(),
             watch: Arc::clone(&self.watch),
+            unsynced: AtomicU64::new(0),
         })
     }
 }
@@ -70,6 +75,7 @@ struct WatchedFile {
     inner: Arc<dyn DiskFile>,
     path: PathBuf,
     watch: Arc<Watch>,
+    unsynced: AtomicU64,
 }
 
 impl WatchedFile {
@@ -102,6 +108,9 @@ fn pause(us: &AtomicU64) {
 
 impl DiskFile for WatchedFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        if self.is_segment() {
+            self.watch.segment_reads.lock().push(buf.len());
+        }
         self.inner.read_at(offset, buf)
     }
 
@@ -109,10 +118,18 @@ impl DiskFile for WatchedFile {
         if self.is_log() {
             self.watch.wal_writes.fetch_add(1, Ordering::Relaxed);
         }
+        if self.path.extension().is_some_and(|e| e == "tmp") {
+            let more = bytes.len() as u64;
+            let unsynced = self.unsynced.fetch_add(more, Ordering::Relaxed) + more;
+            self.watch
+                .unsynced_max
+                .fetch_max(unsynced, Ordering::Relaxed);
+        }
         self.inner.write_at(offset, bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.unsynced.store(0, Ordering::Relaxed);
         if self.is_log() {
             self.watch.wal_syncs.fetch_add(1, Ordering::Relaxed);
             pause(&self.watch.wal_sync_us);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Collection, Database, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Options,
-    Payloads, Schema, Select, SelectFields, VectorColumn, VectorField, WriteBatch, WriteKind,
-    WriteOptions,
+    Payloads, Schema, Select, SelectFields, VectorColumn, VectorField, VectorKind, WriteBatch,
+    WriteKind, WriteOptions,
 };
 use cairn_env::{Disk, EntryKind, Env, OsDisk};
 use cairn_testkit::TempDir;
@@ -39,6 +39,7 @@ pub fn vector_field(name: &str, dim: u32, metric: MetricName, index: IndexKind) 
         dim,
         metric,
         index,
+        kind: VectorKind::F32,
     }
 }
 
@@ -49,6 +50,7 @@ pub fn schema(key: KeyType, vectors: Vec<VectorField>) -> Schema {
         vectors,
         fields: Vec::new(),
         extra: Extra::Allow,
+        expires_at: None,
     }
 }
 
@@ -254,7 +256,8 @@ impl Home {
     }
 }
 
-fn gather(disk: &dyn Disk, dir: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+/// Appends every file below `dir`, with its contents.
+pub fn gather(disk: &dyn Disk, dir: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     for entry in disk.list(dir).unwrap_or_default() {
         let path = dir.join(&entry.name);
         match entry.kind {

@@ -270,6 +270,10 @@ pub fn distance(metric: MetricName, a: &[f32], b: &[f32]) -> f64 {
         MetricName::L2 => data::l2(a, b),
         MetricName::Dot => data::dot(a, b),
         MetricName::L1 => data::l1(a, b),
+        MetricName::Hamming => {
+            let bits = |(x, y): (&f32, &f32)| f64::from((*x as u8 ^ *y as u8).count_ones());
+            a.iter().zip(b).map(bits).sum()
+        }
     };
     distance + 0.0 // there is but one zero
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Collection, Database, HnswSettings, IndexKind, Job, KeyBuf, KeyType, MetricName, Options,
-    Record, Result, Schema, VerifyOptions, WriteKind, WriteOptions,
+    Record, Result, Schema, VectorField, VectorKind, VerifyOptions, WriteKind, WriteOptions,
 };
 use cairn_testkit::SimDisk;
 
@@ -56,7 +56,10 @@ fn words() -> Schema {
         KeyType::String,
         vec![
             vector_field("body", 4, MetricName::L2, hnsw),
-            vector_field("title", 3, MetricName::Cosine, IndexKind::Flat),
+            VectorField {
+                kind: VectorKind::F16,
+                ..vector_field("title", 3, MetricName::Cosine, IndexKind::Flat)
+            },
         ],
     )
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cairn_engine::{
     Durability, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Payloads, Record, Schema,
-    VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions,
+    VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions, sparse_vector,
 };
 use cairn_testkit::Rng;
 
@@ -38,6 +38,7 @@ pub fn schema(kind: usize) -> Schema {
         dim,
         metric,
         index: IndexKind::Auto,
+        kind: VectorKind::F32,
     };
     let (key, vectors) = match kind % 3 {
         0 => (KeyType::String, vec![field("v", 2, MetricName::L2)]),
@@ -45,8 +46,23 @@ pub fn schema(kind: usize) -> Schema {
         _ => (
             KeyType::String,
             vec![
-                field("a", 2, MetricName::L2),
+                VectorField {
+                    kind: VectorKind::I8,
+                    ..field("a", 2, MetricName::L2)
+                },
                 field("b", 4, MetricName::Cosine),
+                VectorField {
+                    kind: VectorKind::F16,
+                    ..field("c", 3, MetricName::Cosine)
+                },
+                VectorField {
+                    kind: VectorKind::Binary,
+                    ..field("d", 16, MetricName::Hamming)
+                },
+                VectorField {
+                    kind: VectorKind::Sparse,
+                    ..field("e", 12, MetricName::Dot)
+                },
             ],
         ),
     };
@@ -55,6 +71,7 @@ pub fn schema(kind: usize) -> Schema {
         vectors,
         fields: Vec::new(),
         extra: Extra::Allow,
+        expires_at: None,
     }
 }
 
@@ -116,7 +133,7 @@ impl Planned {
                     .iter()
                     .map(|field| {
                         let given = !updates || rng.chance(0.6);
-                        given.then(|| random_vector(rng, field.dim))
+                        given.then(|| random_vector(rng, field))
                     })
                     .collect(),
             })
@@ -144,7 +161,7 @@ impl Planned {
                 vectors: schema
                     .vectors
                     .iter()
-                    .map(|field| Some(random_vector(rng, field.dim)))
+                    .map(|field| Some(random_vector(rng, field)))
                     .collect(),
             })
             .collect();
@@ -220,9 +237,20 @@ impl Planned {
     }
 }
 
-fn random_vector(rng: &mut Rng, dim: u32) -> Vec<f32> {
-    // Never zero, which cosine refuses.
-    (0..dim).map(|_| rng.unit() as f32 + 0.01).collect()
+fn random_vector(rng: &mut Rng, field: &VectorField) -> Vec<f32> {
+    if field.kind == VectorKind::Sparse {
+        // All have one index, so that each is found by any other.
+        let mut indices: Vec<u32> = (1..field.dim).filter(|_| rng.chance(0.3)).collect();
+        indices.insert(0, 0);
+        let values: Vec<f32> = indices.iter().map(|_| rng.unit() as f32 + 0.01).collect();
+        return sparse_vector(&indices, &values);
+    }
+    // Never zero, which cosine refuses; and what the field stores exactly.
+    let value = |rng: &mut Rng| match field.kind {
+        VectorKind::F32 => rng.unit() as f32 + 0.01,
+        _ => 1.0 + rng.below(127) as f32,
+    };
+    (0..field.width()).map(|_| value(rng)).collect()
 }
 
 fn random_fields(rng: &mut Rng) -> Fields {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 52] = [
+pub const FOUND_BY: [(Bug, &str, &str); 66] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -26,6 +26,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 52] = [
     (Bug::ForgetsIdempotencyKey, REPEATED, ONCE),
     (Bug::ReaderShowsUnsynced, READERS, LOOK),
     (Bug::ReaderMixesVersions, READERS, LOOK),
+    (Bug::ReaderForgetsDeletion, READERS, LOOK),
     (Bug::ReusesNonce, ENCRYPTION, NONCES),
     (Bug::WalInClear, ENCRYPTION, READABLE),
     (Bug::GarbageIgnoresVersions, VERSIONS, VERSIONED),
@@ -63,25 +64,49 @@ pub const FOUND_BY: [(Bug, &str, &str); 52] = [
     (Bug::MergeTrustsUnflushed, IMAGES, POWER),
     (Bug::AcceptsWhileClosing, ORDERS, BESIDE),
     (Bug::FlushDropsDeletion, IMAGES, POWER),
+    (Bug::CacheMixesSegments, FIELDS, OWN_FIELDS),
+    (Bug::CacheKeepsClosedSegments, FIELDS, GOES_WITH),
+    (Bug::OrderForgetsKey, ORDERED, SORTED),
+    (Bug::GroupsStopEarly, SHAPES, DOMINATED),
+    (Bug::WordsFindDeleted, WORDS, GONE),
+    (Bug::RecallAsksForWhatIsStored, QUALITY, UNSEEN),
+    (Bug::HalvesCutOff, KINDS, STORED),
+    (Bug::SegmentForgetsExpiry, EXPIRED, OVER),
+    (Bug::PrefixTakesNext, TENANTS, APART),
+    (Bug::MapsUnchecked, MAPPED, UNCHECKED),
+    (Bug::IgnoresCutMapping, MAPPED, CUT),
+    (Bug::SparseIndexLosesEntry, SPARSE, EXACT),
+    (Bug::AltersBeforePublishing, ALTERED, UNCHANGED),
 ];
 
-pub const IMAGES: &str = "crash_images";
-pub const DAMAGE: &str = "damage_files";
-pub const FAULTS: &str = "fault_every_call";
-pub const REPEATED: &str = "crash_idempotency";
-pub const ENCRYPTION: &str = "encryption";
-pub const ORDERS: &str = "interleavings";
-pub const KEYS: &str = "idempotency";
-pub const CALLS: &str = "close_and_errors";
-pub const READERS: &str = "live_reader";
-pub const CHECKS: &str = "verify_directory";
-pub const CLOCKS: &str = "clock_jumps";
-pub const REPAIRS: &str = "repair";
-pub const DOCTORS: &str = "doctor";
+const IMAGES: &str = "crash_images";
+const DAMAGE: &str = "damage_files";
+const FAULTS: &str = "fault_every_call";
+const REPEATED: &str = "crash_idempotency";
+const ENCRYPTION: &str = "encryption";
+const ORDERS: &str = "interleavings";
+const KEYS: &str = "idempotency";
+const CALLS: &str = "close_and_errors";
+const READERS: &str = "live_reader";
+const CHECKS: &str = "verify_directory";
+const CLOCKS: &str = "clock_jumps";
+const REPAIRS: &str = "repair";
+const DOCTORS: &str = "doctor";
+const FIELDS: &str = "stored_fields";
+const ORDERED: &str = "ordered_scan";
+const SHAPES: &str = "shaped_search";
+const WORDS: &str = "words";
+const QUALITY: &str = "quality";
+const KINDS: &str = "vector_kinds";
+const SPARSE: &str = "sparse";
+const EXPIRED: &str = "expiry";
+const TENANTS: &str = "tenants";
+const MAPPED: &str = "memory_map";
+const ALTERED: &str = "alter_beside";
 
-pub const VERSIONS: &str = "versions_crash";
+const VERSIONS: &str = "versions_crash";
 
-pub const BACKUPS: &str = "backup_crash";
+const BACKUPS: &str = "backup_crash";
 
 const VERSIONED: &str = "a_recorded_version_is_whole_wherever_power_is_lost";
 const BACKED_UP: &str = "a_backup_is_whole_and_exact_wherever_power_is_lost";
@@ -95,6 +120,20 @@ const READABLE: &str = "nothing_that_was_written_is_readable_in_any_file_at_any_
 const EVERY_PLACE: &str = "every_damaged_place_is_told";
 const FLIPS: &str = "a_flipped_bit_in_any_sector_is_found";
 const UNLISTED: &str = "without_a_manifest_every_section_is_checked_all_the_same";
+const OWN_FIELDS: &str = "each_record_has_its_own_fields_from_the_cache_and_after_a_reopen";
+const GOES_WITH: &str = "blocks_leave_the_cache_with_their_segment";
+const SORTED: &str =
+    "a_scan_in_the_order_of_a_field_is_a_naive_sort_and_resumes_exactly_behind_its_last_record";
+const DOMINATED: &str = "there_are_k_groups_even_where_one_has_nearly_all_records";
+const GONE: &str = "a_deleted_record_is_never_found_and_an_older_snapshot_still_finds_it";
+const UNSEEN: &str = "stored_records_are_asked_for_as_if_they_were_not";
+const STORED: &str = "a_search_is_exact_over_what_is_stored";
+const EXACT: &str = "a_search_of_sparse_vectors_is_a_look_at_every_record";
+const APART: &str = "a_tenant_never_sees_the_record_of_another";
+const OVER: &str = "whatever_happens_exactly_what_is_not_over_is_seen";
+const UNCHECKED: &str = "no_bit_of_a_vector_turns_around_unnoticed_before_it_is_mapped";
+const UNCHANGED: &str = "a_change_that_failed_has_changed_nothing";
+const CUT: &str = "a_mapped_segment_that_is_cut_fails_the_search_and_not_the_process";
 const LEFT: &str = "a_damaged_block_is_left_behind";
 const NOTHING_BACK: &str = "versions_are_told_and_bring_nothing_back";
 const COUNTED: &str = "figures_equal_what_is_counted_otherwise";
@@ -115,13 +154,23 @@ const ONCE: &str = "a_keyed_write_happens_once_wherever_power_is_lost";
 /// A bug that takes longer to find is not found.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the tests of `suite`, this one, with each of its bugs planted, and expects them to fail.
-pub fn expect_all_found(suite: &str) {
+/// What `--exact` calls `test` of the file that is `module`, its `module_path!()`.
+pub fn exact(module: &str, test: &str) -> String {
+    match module.split_once("::") {
+        Some((_, inside)) => format!("{inside}::{test}"),
+        None => test.to_owned(),
+    }
+}
+
+/// Runs tests of the file that is `module`, its `module_path!()`, with each of its bugs planted,
+/// and expects them to fail.
+pub fn expect_all_found(module: &str) {
+    let suite = module.rsplit("::").next().expect("the last part");
     let mine = FOUND_BY.iter().filter(|(_, by, _)| *by == suite);
     let mut missed = Vec::new();
     for (bug, _, test) in mine {
         let clock = OsClock::new();
-        match fails_with(*bug, test) {
+        match fails_with(*bug, &exact(module, test)) {
             Some(why) => println!(
                 "planted bug {bug:?}: found by {suite}::{test} in {:.1} s: {why}",
                 clock.now().as_secs_f64()

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cairn_engine::encryption::{Key, KeyProvider, NamedKey};
 
+use super::planted;
+
 /// Set in processes whose databases are encrypted.
 const ENCRYPTED: &str = "CAIRN_ENCRYPTED";
 
@@ -45,14 +47,15 @@ impl KeyProvider for KeyRing {
     }
 }
 
-/// Runs these tests of this suite again with encrypted databases, and expects them to pass.
-pub fn run_again(tests: &[&str], bounds: &[(&str, &str)]) {
+/// Runs these tests of the file that is `module`, its `module_path!()`, again with encrypted
+/// databases, and expects them to pass.
+pub fn run_again(module: &str, tests: &[&str], bounds: &[(&str, &str)]) {
     if is_on() || std::env::var_os("CAIRN_BUG").is_some() {
         return;
     }
     let output = Command::new(std::env::current_exe().expect("this program"))
         .arg("--exact")
-        .args(tests)
+        .args(tests.iter().map(|test| planted::exact(module, test)))
         .args(["--nocapture", "--test-threads=2"])
         .env(ENCRYPTED, "1")
         .envs(bounds.iter().copied())

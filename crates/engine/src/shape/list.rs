@@ -1,0 +1,84 @@
+//! A search that is near to nothing: records in the order of their keys.
+
+use crate::error::{Code, Error, Result};
+use crate::query::{Hits, SearchRequest, Stage};
+use crate::scan::Scan;
+use crate::search::{Candidate, check_k, push_hit};
+use crate::snapshot::Snapshot;
+use crate::stop::Stop;
+
+use super::LOOKS_PER_CHECK;
+
+impl Snapshot {
+    /// The first `k` records by key that the filter holds for, at distance 0 and with score 0.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`]; `ERR_INVALID_ARGUMENT` with groups, diversity or a limit on distances,
+    /// which ask for a vector.
+    pub(crate) fn list(&self, request: &SearchRequest<'_>, stop: &Stop) -> Result<Hits> {
+        check_k(request.k)?;
+        request.shape.check()?;
+        let is_plain = request.shape.group_by.is_none()
+            && request.shape.diversity.is_none()
+            && request.max_distance.is_none()
+            && request.min_score.is_none();
+        if !is_plain {
+            let message = "groups, diversity and limits of distance need something to be near to";
+            return Err(Error::new(Code::InvalidArgument, message));
+        }
+        let clock = &*self.collection().env().clock;
+        let mut hits = self.no_hits(request);
+        let since = clock.now();
+        let (wanted, looked) = self.wanted_looked(request.filter, stop)?;
+        let mut waited_for = match request.filter {
+            Some(filter) => self.waited_for(&self.stored_filter(filter), request.explain),
+            None => Vec::new(),
+        };
+        if request.explain {
+            let spent = clock.now().saturating_sub(since);
+            let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+            let view = self.view();
+            for (source, rows) in wanted.iter().enumerate() {
+                let segment = view.segments.get(source);
+                hits.stages.push(Stage {
+                    source: segment.map_or("memtable".into(), |it| it.id.to_string()),
+                    field: None,
+                    path: "keys",
+                    rows: rows.rows().into(),
+                    matches: rows.count() as u64,
+                    ef: 0,
+                    hops: 0,
+                    distances: 0,
+                    filter_micros: if source == 0 { micros } else { 0 },
+                    looked: looked.get(source).copied().unwrap_or_default(),
+                    waited_for: waited_for
+                        .get_mut(source)
+                        .map(std::mem::take)
+                        .unwrap_or_default(),
+                    micros: 0,
+                });
+            }
+        }
+        let mut scan = Scan::new(self.clone(), None, Some(wanted), stop)?;
+        for found in 0..request.k {
+            if found.is_multiple_of(LOOKS_PER_CHECK) {
+                stop.check()?;
+            }
+            let Some(place) = scan.next_place(stop)? else {
+                break;
+            };
+            let candidate = Candidate {
+                distance: 0.0,
+                place,
+            };
+            push_hit(
+                self.view(),
+                &request.select.fields,
+                &candidate,
+                0.0,
+                &mut hits,
+            )?;
+        }
+        Ok(hits)
+    }
+}

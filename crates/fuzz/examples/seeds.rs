@@ -5,6 +5,12 @@
 use std::path::Path;
 
 use cairn_engine::fuzz::section;
+use cairn_index::Metric;
+use cairn_quantize::SingleThread;
+use cairn_quantize::opq::Opq;
+use cairn_quantize::pq::{self, Pq};
+use cairn_quantize::rabitq::{self, Rabitq};
+use cairn_quantize::scalar::{self, Scalar};
 use cairn_storage::{Wal, WalOptions};
 
 fn main() {
@@ -59,6 +65,7 @@ fn main() {
             _ => {}
         }
     }
+    put("payload", "fields", &cairn_fuzz::FIELDS);
     for id in [1_u64, 2] {
         let root = Path::new(cairn_fuzz::DIR).join(format!("collections/{id:016x}"));
         let first = if id == 1 { 0 } else { 224 };
@@ -73,11 +80,18 @@ fn main() {
                     &[&[first + which], &body[..]].concat(),
                 );
             }
-            if kind == 5 {
-                continue;
-            }
-            if kind == 6 {
-                put("payload", "fields", &body[..4]);
+            // The table follows its blocks.
+            if kind == 11
+                && let Some((12, table)) = section(&env, &root, id, usize::from(first + which) + 1)
+            {
+                let rows: u16 = if id == 1 { 20 } else { 1_100 };
+                let length = u16::try_from(body.len()).expect("a small section");
+                let head = [rows.to_le_bytes(), length.to_le_bytes()].concat();
+                put(
+                    "blocks",
+                    &format!("{id}"),
+                    &[&head[..], &body, &table].concat(),
+                );
             }
         }
     }
@@ -102,12 +116,66 @@ fn main() {
         &[&outcome[..], &[0; 8], &[1, 0, 0, 0], &[0; 20]].concat(),
     );
     put("graph", "small", &cairn_fuzz::graph(40));
+    for (name, bytes) in codebooks() {
+        put("codebooks", name, &bytes);
+    }
     put("log", "two-files", &cairn_fuzz::log());
     put("files", "one", &[3, 40, 0, 0, 1]);
+    put(
+        "text",
+        "query",
+        b"\x02\x04+sea \"spring tide\" (moon OR sun*) -land",
+    );
+    put("text", "change", &[1, 0, 16, 0, 1]);
+    put(
+        "text",
+        "index",
+        &[&[0, 0], cairn_fuzz::text().as_bytes()].concat(),
+    );
     put("verify", "one", &[3, 40, 0, 0, 1]);
+    put(
+        "archive",
+        "good",
+        &[&[0, 31], &cairn_fuzz::ARCHIVE[..]].concat(),
+    );
+    put("archive", "one", &[1, 31, 3, 124, 0, b'7']);
+    put("backup", "one", &[3, 40, 0, 0, 1]);
+    put("keys", "set", &cairn_fuzz::key_set());
 }
 
 fn frame_before(stem: &str) -> u64 {
     stem.parse::<u64>()
         .map_or(0, |first| first.saturating_sub(1))
+}
+
+/// One of each kind, over rows of four components.
+fn codebooks() -> [(&'static str, Vec<u8>); 4] {
+    let rows: Vec<f32> = (0..80).map(|at| (at as f32 * 0.7).sin()).collect();
+    let metric = Metric::L2;
+    let config = pq::Config {
+        subspaces: 2,
+        bits: 4,
+        metric,
+    };
+    let rabitq = rabitq::Config {
+        bits: 3,
+        metric,
+        seed: 1,
+    };
+    let scalar = scalar::Config { bits: 4, metric };
+    let made = "a sample";
+    let pq = Pq::train(&rows, 4, config, 1, &SingleThread, &()).expect(made);
+    let opq = Opq::train(&rows, 4, config, 1, &SingleThread, &()).expect(made);
+    [
+        (
+            "rabitq",
+            Rabitq::train(&rows, 4, rabitq).expect(made).to_bytes(),
+        ),
+        (
+            "scalar",
+            Scalar::train(&rows, 4, scalar).expect(made).to_bytes(),
+        ),
+        ("pq", pq.to_bytes()),
+        ("opq", opq.to_bytes()),
+    ]
 }

@@ -7,20 +7,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
+use cairn_engine::encryption::{KEY_BYTES, Key, NamedKey, key_id};
 use cairn_engine::{
-    Code, Collection, Compaction, Database, Durability, Extra, HnswSettings, IndexKind, Job,
-    KeyType, Keys, MetricName, Options, Payloads, RepairOptions, Schema, SearchRequest, Select,
-    SelectFields, Stop, Unlocked, VectorColumn, VectorField, VerifyOptions, WriteBatch, WriteKind,
-    WriteOptions, repair, verify_directory,
+    BackupOptions, Code, Collection, Compaction, Database, DeclaredField, Durability, Extra,
+    Highlight, HnswSettings, IndexKind, Job, KeyType, Keys, Language, MetricName, Options,
+    Payloads, RepairOptions, Schema, SearchRequest, Select, SelectFields, Sources, Stop,
+    TextSettings, Unarchive, Unlocked, VectorColumn, VectorField, VectorKind, VerifyOptions,
+    WordSource, WriteBatch, WriteKind, WriteOptions, list_backups, prune_backups, repair, restore,
+    verify_backup, verify_directory,
 };
 use cairn_env::{Access, EntryKind, Env, InlineThreads, MemoryDisk, SeededEntropy};
+use cairn_storage::{KEYS_DIR, KEYS_EXTENSION, KEYS_SUB, load, publish, read_current};
 use cairn_testkit::SimClock;
 
 /// Where the database stands.
 pub const DIR: &str = "/db";
 
-/// Fields of the rows: `{"a": 1}` in MessagePack.
-const FIELDS: [u8; 4] = [0x81, 0xa1, b'a', 1];
+/// Fields of the rows: `{"a": 1, "t": "the sea"}` in MessagePack.
+pub const FIELDS: [u8; 14] = *b"\x82\xa1a\x01\xa1t\xa7the sea";
 
 /// An environment without threads, time or chance.
 #[must_use]
@@ -48,7 +52,7 @@ pub fn open(env: &Env) -> Result<Arc<Database>, cairn_engine::Error> {
     Database::open(env.clone(), Path::new(DIR), options)
 }
 
-/// The schema of the collections: string keys, one vector field of two floats.
+/// The schema of the collections: string keys, one vector field of two floats, one field of texts.
 #[must_use]
 pub fn schema(graph: bool) -> Schema {
     let hnsw = HnswSettings {
@@ -66,9 +70,18 @@ pub fn schema(graph: bool) -> Schema {
             } else {
                 IndexKind::Auto
             },
+            kind: VectorKind::F32,
         }],
-        fields: Vec::new(),
+        fields: vec![DeclaredField {
+            name: "t".into(),
+            kind: "text".into(),
+            text: TextSettings {
+                language: Language::English,
+                weight: 2.0,
+            },
+        }],
         extra: Extra::Allow,
+        expires_at: None,
     }
 }
 
@@ -113,7 +126,14 @@ fn write(
 fn build() -> Env {
     let env = env();
     let database = open(&env).expect("a new database");
-    for (name, graph, rows) in [("small", false, 20), ("graph", true, 1_100)] {
+    fill(&database, &[("small", false, 20), ("graph", true, 1_100)]);
+    database.close().expect("a close");
+    env
+}
+
+/// Makes collections: name, whether it has a graph, rows.
+fn fill(database: &Arc<Database>, collections: &[(&str, bool, u32)]) {
+    for &(name, graph, rows) in collections {
         let collection = database
             .create_collection(name, schema(graph))
             .expect("a new collection");
@@ -125,8 +145,6 @@ fn build() -> Env {
         write(&collection, WriteKind::Upsert, 7..12, Durability::Sync);
         write(&collection, WriteKind::Delete, 8..10, Durability::Sync);
     }
-    database.close().expect("a close");
-    env
 }
 
 /// The database's directories and files; those of locks left out.
@@ -139,9 +157,14 @@ pub struct Files {
 
 /// The files of a small database.
 pub static SEED: LazyLock<Files> = LazyLock::new(|| {
-    let env = build();
+    let found = files_below(&build(), DIR);
+    assert!(found.files.len() > 8, "{} files", found.files.len());
+    found
+});
+
+fn files_below(env: &Env, dir: &str) -> Files {
     let mut found = Files {
-        dirs: vec![PathBuf::from(DIR)],
+        dirs: vec![PathBuf::from(dir)],
         files: Vec::new(),
     };
     let mut next = 0;
@@ -152,7 +175,7 @@ pub static SEED: LazyLock<Files> = LazyLock::new(|| {
                 EntryKind::Dir => found.dirs.push(path),
                 _ if entry.name == "LOCK" || entry.name == "holder" => {}
                 _ => {
-                    let mut bytes = read(&env, &path);
+                    let mut bytes = read(env, &path);
                     if path.extension().is_some_and(|extension| extension == "wal") {
                         // Most of the room that a log reserves is of no interest.
                         let used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0);
@@ -164,9 +187,8 @@ pub static SEED: LazyLock<Files> = LazyLock::new(|| {
         }
         next += 1;
     }
-    assert!(found.files.len() > 8, "{} files", found.files.len());
     found
-});
+}
 
 fn read(env: &Env, path: &Path) -> Vec<u8> {
     let file = env.disk.open(path, Access::Read).expect("a file");
@@ -184,12 +206,16 @@ pub fn put(env: &Env, path: &Path, bytes: &[u8]) {
 }
 
 /// The small database in an environment of its own. Files are changed by `change` first.
-pub fn place(mut change: impl FnMut(usize, &mut Vec<u8>)) -> Env {
+pub fn place(change: impl FnMut(usize, &mut Vec<u8>)) -> Env {
+    place_all(&SEED, change)
+}
+
+fn place_all(files: &Files, mut change: impl FnMut(usize, &mut Vec<u8>)) -> Env {
     let env = env();
-    for dir in &SEED.dirs {
+    for dir in &files.dirs {
         let _ = env.disk.create_dir(dir);
     }
-    for (index, (path, bytes)) in SEED.files.iter().enumerate() {
+    for (index, (path, bytes)) in files.files.iter().enumerate() {
         let mut bytes = bytes.clone();
         change(index, &mut bytes);
         put(&env, path, &bytes);
@@ -224,10 +250,14 @@ pub fn look_at_everything(env: &Env) {
 /// The small database with some bytes changed. Five bytes a patch: file, place (2), kind, byte.
 #[must_use]
 pub fn patched(bytes: &[u8]) -> Env {
+    patch(&SEED, bytes)
+}
+
+fn patch(files: &Files, bytes: &[u8]) -> Env {
     let patches = bytes.as_chunks::<5>().0;
-    place(|index, file| {
+    place_all(files, |index, file| {
         for &[which, low, high, kind, byte] in patches.iter().take(16) {
-            if usize::from(which) % SEED.files.len() != index || file.is_empty() {
+            if usize::from(which) % files.files.len() != index || file.is_empty() {
                 continue;
             }
             // Both ends of a file are within reach: headers at one, footers at the other.
@@ -243,6 +273,196 @@ pub fn patched(bytes: &[u8]) -> Env {
             file[at] = byte;
         }
     })
+}
+
+/// Bytes of a header of a tar, and what contents are filled up to.
+const TAR_BLOCK: usize = 512;
+
+/// An archive of a database with one small collection.
+pub static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let env = env();
+    let database = open(&env).expect("a new database");
+    fill(&database, &[("small", false, 20)]);
+    let mut archive = database.archive(None).expect("an archive");
+    let mut all = Vec::new();
+    loop {
+        let part = archive.next(64 * 1024).expect("whole files");
+        if part.is_empty() {
+            return all;
+        }
+        all.extend(part);
+    }
+});
+
+/// The archive with some bytes changed and the sums of its headers right. Four bytes a patch: which header or,
+/// from 128 on, the contents behind it; place (2); byte.
+#[must_use]
+pub fn patched_archive(bytes: &[u8]) -> Vec<u8> {
+    let mut archive = ARCHIVE.clone();
+    let headers = tar_headers(&archive);
+    for &[which, low, high, byte] in bytes.as_chunks::<4>().0.iter().take(16) {
+        let (header, next) = headers[usize::from(which % 128) % headers.len()];
+        let range = if which < 128 {
+            header..header + TAR_BLOCK
+        } else {
+            header + TAR_BLOCK..next
+        };
+        let place = usize::from(u16::from_le_bytes([low, high]));
+        if let Some(part) = archive.get_mut(range).filter(|part| !part.is_empty()) {
+            part[place % part.len()] = byte;
+        }
+    }
+    for (header, _) in headers {
+        let block = &mut archive[header..header + TAR_BLOCK];
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+    archive
+}
+
+/// Where each header of a good archive begins, and the next one.
+fn tar_headers(archive: &[u8]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while archive[at..at + TAR_BLOCK].iter().any(|&byte| byte != 0) {
+        let digits = std::str::from_utf8(&archive[at + 124..at + 135]).expect("digits");
+        let bytes = usize::from_str_radix(digits, 8).expect("a length");
+        let next = at + TAR_BLOCK + bytes.next_multiple_of(TAR_BLOCK);
+        found.push((at, next));
+        at = next;
+    }
+    found
+}
+
+/// Makes a database of an archive, in pieces of `piece` bytes, and looks at everything in it.
+pub fn unpack(archive: &[u8], piece: usize) {
+    let env = env();
+    let dir = Path::new(DIR);
+    let mut reader = Unarchive::new(&env, dir, &Options::default()).expect("an empty place");
+    let taken = archive
+        .chunks(piece.max(1))
+        .try_for_each(|part| reader.write(part));
+    let made = taken.and_then(|()| reader.finish());
+    match made {
+        Ok(_) => look_at_everything(&env),
+        Err(error) => {
+            assert_ne!(error.code(), Code::Internal, "{error}");
+            assert_eq!(
+                env.disk.entry(dir).expect("an answer"),
+                None,
+                "something was left"
+            );
+        }
+    }
+}
+
+/// Where the backups stand.
+const BACKUPS: &str = "/backups";
+
+/// A directory with two backups of a small database, the second of which shares files with the first.
+static BACKUPS_SEED: LazyLock<Files> = LazyLock::new(|| {
+    let env = env();
+    let database = open(&env).expect("a new database");
+    fill(&database, &[("small", false, 20)]);
+    for _ in 0..2 {
+        let (target, options) = (Path::new(BACKUPS), BackupOptions::default());
+        database
+            .backup(&env, target, &options, &Job::default())
+            .expect("a backup");
+        let collection = database.open_collection("small").expect("it is there");
+        write(&collection, WriteKind::Upsert, 15..25, Durability::Sync);
+    }
+    let found = files_below(&env, BACKUPS);
+    assert!(found.files.len() > 3, "{} files", found.files.len());
+    found
+});
+
+/// A directory of backups with patches as in [`patched`]: lists, checks, restores and prunes them.
+pub fn look_at_backups(bytes: &[u8]) {
+    let env = patch(&BACKUPS_SEED, bytes);
+    let (target, job, options) = (Path::new(BACKUPS), Job::default(), Options::default());
+    let is_bug = |error: &cairn_engine::Error| error.code() == Code::Internal;
+    let _ = verify_backup(&env, target, None, &job).inspect_err(|error| assert!(!is_bug(error)));
+    let listed = list_backups(&env, target).expect("a listing of any damage");
+    for info in &listed {
+        let into = Path::new(DIR);
+        let restored = restore(&env, target, into, Some(info.id), None, &options, &job);
+        match restored {
+            Ok(_) => look_at_everything(&env),
+            Err(error) => assert!(!is_bug(&error), "{error}"),
+        }
+        remove_all(&env, into);
+    }
+    let _ = prune_backups(&env, target, 1, &options).inspect_err(|error| assert!(!is_bug(error)));
+}
+
+fn remove_all(env: &Env, dir: &Path) {
+    for entry in env.disk.list(dir).unwrap_or_default() {
+        let path = dir.join(&entry.name);
+        if entry.kind == EntryKind::Dir {
+            remove_all(env, &path);
+        } else {
+            env.disk.remove_file(&path).expect("a file that is there");
+        }
+    }
+    let _ = env.disk.remove_dir(dir);
+}
+
+/// The key of the encrypted database.
+fn key() -> NamedKey {
+    NamedKey {
+        id: "fuzz".to_owned(),
+        key: Key::new(&[7; KEY_BYTES]),
+    }
+}
+
+fn sealed_options() -> Options {
+    Options {
+        encryption: Some(Arc::new(key())),
+        compaction: Compaction::None,
+        ..Options::default()
+    }
+}
+
+/// A small database that is encrypted.
+static SEALED_SEED: LazyLock<Files> = LazyLock::new(|| {
+    let env = env();
+    let database =
+        Database::open(env.clone(), Path::new(DIR), sealed_options()).expect("a new one");
+    fill(&database, &[("small", false, 20)]);
+    database.close().expect("a close");
+    files_below(&env, DIR)
+});
+
+/// The body of its key set.
+#[must_use]
+pub fn key_set() -> Vec<u8> {
+    let env = place_all(&SEALED_SEED, |_, _| {});
+    let dir = Path::new(DIR).join(KEYS_DIR);
+    let version = read_current(&env, &dir).expect("an answer").expect("a set");
+    load(&env, &dir, KEYS_SUB, KEYS_EXTENSION, version).expect("its body")
+}
+
+/// Opens the encrypted database with another body of its key set, with a key and without.
+pub fn open_with_key_set(body: &[u8]) {
+    let env = place_all(&SEALED_SEED, |_, _| {});
+    let (root, dir) = (Path::new(DIR), Path::new(DIR).join(KEYS_DIR));
+    let version = read_current(&env, &dir).expect("an answer").expect("a set");
+    publish(&env, &dir, KEYS_SUB, KEYS_EXTENSION, version + 1, body).expect("room");
+    let _ = key_id(&env, root);
+    for options in [sealed_options(), Options::default()] {
+        match Database::open(env.clone(), root, options) {
+            Ok(database) => {
+                let opened = database.open_collection("small").expect("it is there");
+                read_all(&opened);
+                database.close().expect("a close");
+            }
+            Err(error) => assert_ne!(error.code(), Code::Internal, "{error}"),
+        }
+    }
+    let report = verify_directory(&env, root, &VerifyOptions::default(), &Job::default());
+    let _ = report.inspect_err(|error| assert_ne!(error.code(), Code::Internal, "{error}"));
 }
 
 /// Checks what is there, and saves what is left of it into a new database, which must be a good one.
@@ -303,6 +523,24 @@ fn read_all(collection: &Arc<Collection>) {
             Err(error) => assert_ne!(error.code(), Code::Internal, "{error}"),
         }
     }
+    let sources = Sources {
+        vectors: Vec::new(),
+        words: Some(WordSource {
+            words: "seas \"the sea\" s* -x",
+            fields: None,
+            weight: 1.0,
+            highlight: Some(Highlight::Searched),
+        }),
+        rrf_k: 60.0,
+    };
+    let request = SearchRequest {
+        sources: Some(&sources),
+        ..SearchRequest::new(&[], 5)
+    };
+    match snapshot.search(&request, &Stop::never()) {
+        Ok(hits) => assert!(hits.keys.len() <= 5),
+        Err(error) => assert_ne!(error.code(), Code::Internal, "{error}"),
+    }
 }
 
 /// A graph over `rows` rows, with the number of rows before it.
@@ -358,4 +596,17 @@ pub fn log() -> Vec<u8> {
         .expect("a small file")
         .to_le_bytes();
     [&length[..], &first[..], &second[..]].concat()
+}
+
+/// A small index of two fields, with terms that have full blocks and terms that have none.
+#[must_use]
+pub fn text() -> cairn_text::TextIndex {
+    use cairn_text::{Analyzer, IndexBuilder, Language};
+    let analyzers = [Analyzer::default(), Analyzer::new(Language::English)];
+    let mut builder = IndexBuilder::new(&analyzers);
+    for row in 0..140 {
+        let many = format!("common word{} {}", row % 7, "often ".repeat(row % 5));
+        builder.push(&[&[&many, "twice common"], &["the tides were running"]]);
+    }
+    builder.finish()
 }

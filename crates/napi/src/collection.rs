@@ -7,19 +7,24 @@
 
 use std::sync::Arc;
 
-use cairn_engine::{Collection, Database, Result, SearchRequest, Snapshot, Stage};
+use cairn_engine::{
+    Collection, Database, Filter, Matching, Result, Schema, SearchRequest, Snapshot, Sources,
+    Stage, WriteResult,
+};
 use cairn_env::{Env, Lane};
 use napi::bindgen_prelude::{BigInt, BufferSlice, Either, Object, Uint8Array};
 use napi_derive::napi;
 
 use crate::convert::{
-    BatchParts, BindingSchema, QueryNumbers, to_batch, to_key_buf, to_keys, to_select,
-    to_write_options,
+    BatchParts, BindingAlteration, BindingSchema, QueryNumbers, Wishes, to_alteration, to_batch,
+    to_filter, to_key_buf, to_keys, to_select,
 };
 use crate::error::{Answer, answer, guarded};
 use crate::owned::Owned;
 use crate::pack::{BatchHits, Rows, pack, pack_into};
-use crate::scan::BindingScan;
+use crate::scan::{BindingScan, Walk};
+use crate::shape::{BindingOrder, BindingShape, OwnShape, own_shape, to_order};
+use crate::sources::BindingSources;
 use crate::stats::BindingCollectionStats;
 use crate::task::{Ticket, job, spawn, stop};
 use crate::writes::Writes;
@@ -27,12 +32,25 @@ use crate::writes::Writes;
 /// A collection of an open database.
 #[napi]
 pub struct BindingCollection {
-    inner: Owned<Collection>,
+    pub(crate) inner: Owned<Collection>,
     /// A program may keep a collection alone: its database must not be collected before it.
     database: Owned<Database>,
     /// Where answers to writes go.
     writes: Arc<Writes>,
-    env: Env,
+    pub(crate) env: Env,
+}
+
+/// What a write to the records of a filter did.
+#[napi(object)]
+pub struct BindingWriteResult {
+    /// The version it made.
+    pub version: BigInt,
+    /// Records changed.
+    pub updated: f64,
+    /// Records removed.
+    pub deleted: f64,
+    /// Records that were changed by others meanwhile.
+    pub skipped: f64,
 }
 
 /// What a search did in one memtable or segment.
@@ -40,17 +58,29 @@ pub struct BindingCollection {
 pub struct BindingStage {
     /// `memtable` or the segment's id.
     pub source: String,
-    /// `flat` or `hnsw`.
+    /// What was asked: the name of a vector field, `text`, or `key` where nothing was.
+    pub asked: String,
+    /// `flat`, `hnsw` or `text`.
     pub path: String,
     /// Rows there.
     pub rows: f64,
+    /// Rows that could be returned.
+    pub matches: f64,
     /// Candidate list, 0 for flat.
     pub ef: f64,
     /// Nodes expanded.
     pub hops: f64,
     /// Distances computed.
     pub distances: f64,
-    /// Microseconds.
+    /// Microseconds for the filter.
+    pub filter_micros: f64,
+    /// Keys looked at for it.
+    pub filter_keys: f64,
+    /// Records read for it.
+    pub filter_records: f64,
+    /// Fields of it whose index is not made yet.
+    pub index_pending: Vec<String>,
+    /// Microseconds for the search.
     pub micros: f64,
 }
 
@@ -95,7 +125,35 @@ impl BindingCollection {
     #[napi(getter)]
     #[must_use]
     pub fn schema(&self) -> BindingSchema {
-        BindingSchema::from(self.inner.schema())
+        BindingSchema::from(self.inner.schema()).without_indexes(self.inner.unindexed())
+    }
+
+    /// Another for every collection of a database.
+    #[napi(getter)]
+    #[must_use]
+    pub fn id(&self) -> f64 {
+        self.inner.id() as f64
+    }
+
+    /// How often its structure has changed.
+    #[napi(getter)]
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.inner.changes()
+    }
+
+    /// Gives it another structure.
+    #[napi]
+    pub fn alter<'env>(
+        &self,
+        env: &'env napi::Env,
+        change: BindingAlteration,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let (inner, database) = (Arc::clone(&self.inner), self.database.clone());
+        let stop = job(&ticket).stop;
+        let work = move || database.alter(&inner, &to_alteration(change)?, &stop);
+        spawn(env, &self.env.threads, Lane::Job, work, |()| ())
     }
 
     /// Writes one atomic batch. Everything is copied before this returns; the answer comes under
@@ -113,8 +171,10 @@ impl BindingCollection {
         payload: Option<&[u8]>,
         payload_ends: Option<&[u32]>,
         if_version: Option<BigInt>,
+        if_filter: Option<String>,
         idempotency_key: Option<String>,
         durability: Option<String>,
+        changes: u32,
         ticket: Ticket<'_>,
     ) -> bool {
         let prepared = guarded(|| {
@@ -127,10 +187,15 @@ impl BindingCollection {
                 payload,
                 payload_ends,
             })?;
-            let mut options = to_write_options(if_version, durability.as_deref())?;
-            options.idempotency_key = idempotency_key;
-            options.stop = stop(&ticket, &self.env.clock, 0.0);
-            Ok((batch, options))
+            let stop = stop(&ticket, &self.env.clock, 0.0);
+            let wishes = Wishes {
+                if_version,
+                if_filter,
+                idempotency_key,
+                durability,
+                changes,
+            };
+            Ok((batch, wishes.options(stop)?))
         });
         match prepared {
             Ok((batch, options)) => {
@@ -145,6 +210,44 @@ impl BindingCollection {
                 false
             }
         }
+    }
+
+    /// Removes or changes all records that a filter holds for: with fields they are updated.
+    #[napi]
+    pub fn write_matching<'env>(
+        &self,
+        env: &'env napi::Env,
+        filter: String,
+        fields: Option<&[u8]>,
+        replace_fields: bool,
+        as_of: Option<BigInt>,
+        if_version: Option<BigInt>,
+        if_filter: Option<String>,
+        idempotency_key: Option<String>,
+        durability: Option<String>,
+        changes: u32,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let wishes = Wishes {
+            if_version,
+            if_filter,
+            idempotency_key,
+            durability,
+            changes,
+        };
+        let options = wishes.options(stop(&ticket, &self.env.clock, 0.0));
+        let change = match fields {
+            None => Matching::Delete,
+            Some(fields) => Matching::Update {
+                fields: fields.to_vec(),
+                replace_fields,
+            },
+        };
+        let inner = Arc::clone(&self.inner);
+        let as_of = as_of.map(|version| version.get_u64().1);
+        let work = move || inner.write_matching(filter.as_bytes(), &change, as_of, options?);
+        let to_js = BindingWriteResult::from;
+        spawn(env, &self.env.threads, Lane::Blocking, work, to_js)
     }
 
     /// Starts writes that wait for others.
@@ -163,11 +266,14 @@ impl BindingCollection {
         fields: u32,
         names: Option<Vec<String>>,
         vectors: bool,
+        deadline_ms: f64,
+        ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let keys = to_keys(&keys, key_ends);
         let select = to_select(fields as usize, names, vectors);
+        let stop = stop(&ticket, &self.env.clock, deadline_ms);
         self.read(env, move |snapshot| {
-            pack(&Rows(snapshot.get(&keys?, &select)?))
+            pack(&Rows(snapshot.get_until(&keys?, &select, &stop)?))
         })
     }
 
@@ -193,6 +299,23 @@ impl BindingCollection {
         answer(guarded(|| Ok(self.inner.snapshot()?.count() as f64)))
     }
 
+    /// Live records that a filter holds for.
+    #[napi]
+    pub fn count_matching<'env>(
+        &self,
+        env: &'env napi::Env,
+        filter: String,
+        deadline_ms: f64,
+        ticket: Ticket<'_>,
+    ) -> napi::Result<Object<'env>> {
+        let stop = stop(&ticket, &self.env.clock, deadline_ms);
+        let snapshot = guarded(|| self.inner.snapshot());
+        let work = move || snapshot?.count_matching(&to_filter(&filter)?, &stop);
+        spawn(env, &self.env.threads, Lane::Foreground, work, |count| {
+            count as f64
+        })
+    }
+
     /// Nearest neighbours, packed.
     #[napi]
     pub fn search<'env>(
@@ -201,14 +324,21 @@ impl BindingCollection {
         vector: &[f32],
         numbers: &[f64],
         names: Option<Vec<String>>,
+        filter: Option<String>,
+        shape: Option<BindingShape>,
+        sources: Option<BindingSources>,
         ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let vector = vector.to_vec();
+        let shape = own_shape(shape);
         let query = QueryNumbers::read(numbers, names);
         let deadline_ms = query.as_ref().map_or(0.0, |query| query.deadline_ms);
         let stop = stop(&ticket, &self.env.clock, deadline_ms);
         self.read(env, move |snapshot| {
-            pack(&snapshot.search(&request(&query?, &vector, false), &stop)?)
+            let filter = filter.as_deref().map(to_filter).transpose()?;
+            let sources = of(sources.as_ref(), &snapshot, &vector)?;
+            let request = request(&query?, &vector, filter.as_ref(), sources.as_ref(), &shape);
+            pack(&snapshot.search(&request, &stop)?)
         })
     }
 
@@ -220,13 +350,20 @@ impl BindingCollection {
         vector: &[f32],
         numbers: &[f64],
         names: Option<Vec<String>>,
+        filter: Option<String>,
+        shape: Option<BindingShape>,
+        sources: Option<BindingSources>,
         mut out: BufferSlice<'_>,
     ) -> Answer<u32> {
         answer(guarded(|| {
             let query = QueryNumbers::read(numbers, names)?;
+            let filter = filter.as_deref().map(to_filter).transpose()?;
             let stop = stop(&None, &self.env.clock, query.deadline_ms);
             let snapshot = self.inner.snapshot()?;
-            let hits = snapshot.search(&request(&query, vector, false), &stop)?;
+            let shape = own_shape(shape);
+            let sources = of(sources.as_ref(), &snapshot, vector)?;
+            let request = request(&query, vector, filter.as_ref(), sources.as_ref(), &shape);
+            let hits = snapshot.search(&request, &stop)?;
             Ok(pack_into(&hits, &mut out)? as u32)
         }))
     }
@@ -238,6 +375,7 @@ impl BindingCollection {
         env: &'env napi::Env,
         vectors: &[f32],
         numbers: &[f64],
+        filter: Option<String>,
         ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let vectors = vectors.to_vec();
@@ -245,8 +383,10 @@ impl BindingCollection {
         let deadline_ms = query.as_ref().map_or(0.0, |query| query.deadline_ms);
         let stop = stop(&ticket, &self.env.clock, deadline_ms);
         self.read(env, move |snapshot| {
-            let (hits, offsets) =
-                snapshot.search_batch(&vectors, &request(&query?, &[], false), &stop)?;
+            let filter = filter.as_deref().map(to_filter).transpose()?;
+            let shape = own_shape(None);
+            let request = request(&query?, &[], filter.as_ref(), None, &shape);
+            let (hits, offsets) = snapshot.search_batch(&vectors, &request, &stop)?;
             pack(&BatchHits { hits, offsets })
         })
     }
@@ -258,17 +398,29 @@ impl BindingCollection {
         env: &'env napi::Env,
         vector: &[f32],
         numbers: &[f64],
+        filter: Option<String>,
+        shape: Option<BindingShape>,
+        sources: Option<BindingSources>,
         ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let vector = vector.to_vec();
+        let shape = own_shape(shape);
         let query = QueryNumbers::read(numbers, None);
         let deadline_ms = query.as_ref().map_or(0.0, |query| query.deadline_ms);
         let stop = stop(&ticket, &self.env.clock, deadline_ms);
         let inner = Arc::clone(&self.inner);
         let work = move || {
             let snapshot = inner.snapshot()?;
-            let hits = snapshot.search(&request(&query?, &vector, true), &stop)?;
-            Ok((snapshot.version(), pack(&hits)?, hits.stages))
+            let filter = filter.as_deref().map(to_filter).transpose()?;
+            let sources = of(sources.as_ref(), &snapshot, &vector)?;
+            let request = SearchRequest {
+                explain: true,
+                ..request(&query?, &vector, filter.as_ref(), sources.as_ref(), &shape)
+            };
+            let hits = snapshot.search(&request, &stop)?;
+            let stages = hits.stages.iter();
+            let stages = stages.map(|stage| BindingStage::of(stage, snapshot.schema()));
+            Ok((snapshot.version(), pack(&hits)?, stages.collect()))
         };
         spawn(
             env,
@@ -278,28 +430,49 @@ impl BindingCollection {
             |(version, hits, stages)| BindingPlan {
                 version: BigInt::from(version),
                 hits: Uint8Array::from(hits),
-                stages: stages.into_iter().map(BindingStage::from).collect(),
+                stages,
             },
         )
     }
 
-    /// Walks one pinned version by key, from after a key.
+    /// Walks one pinned version by key or in another order, from after a record: all records, or
+    /// those that a filter holds for.
     #[napi]
     pub fn scan<'env>(
         &self,
         env: &'env napi::Env,
         after: Option<Either<String, BigInt>>,
+        filter: Option<String>,
+        order: Option<BindingOrder>,
+        deadline_ms: f64,
+        ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
+        let stop = stop(&ticket, &self.env.clock, deadline_ms);
         let after = after.map(to_key_buf);
+        let key = after.clone();
+        let order = order.map(|order| to_order(order, key));
         let inner = Arc::clone(&self.inner);
-        let threads = Arc::clone(&self.env.threads);
+        let host = self.env.clone();
         let database = self.database.clone();
         spawn(
             env,
             &self.env.threads,
             Lane::Foreground,
-            move || inner.snapshot()?.scan(after.as_ref()),
-            move |scan| BindingScan::new(scan, database, threads),
+            move || {
+                let snapshot = inner.snapshot()?;
+                let filter = filter.as_deref().map(to_filter).transpose()?;
+                if let Some(order) = order {
+                    let (by, after) = order?;
+                    let scan = snapshot.scan_ordered(by, after, filter.as_ref(), &stop);
+                    return scan.map(Walk::Ordered);
+                }
+                let scan = match filter {
+                    Some(filter) => snapshot.scan_matching(after.as_ref(), &filter, &stop),
+                    None => snapshot.scan_until(after.as_ref(), &stop),
+                };
+                scan.map(Walk::ByKey)
+            },
+            move |walk| BindingScan::new(walk, database, &host),
         )
     }
 
@@ -359,28 +532,66 @@ impl BindingCollection {
     }
 }
 
-fn request<'a>(query: &QueryNumbers, vector: &'a [f32], explain: bool) -> SearchRequest<'a> {
+/// What is asked beside one vector.
+fn of<'a>(
+    sources: Option<&'a BindingSources>,
+    snapshot: &Snapshot,
+    vectors: &'a [f32],
+) -> Result<Option<Sources<'a>>> {
+    let sources = sources.map(|it| it.of(snapshot.schema(), vectors));
+    sources.transpose()
+}
+
+fn request<'a>(
+    query: &QueryNumbers,
+    vector: &'a [f32],
+    filter: Option<&'a Filter>,
+    sources: Option<&'a Sources<'a>>,
+    shape: &'a OwnShape,
+) -> SearchRequest<'a> {
     SearchRequest {
         field: query.field,
         vector,
         k: query.k,
         effort: query.effort,
+        filter,
         max_distance: query.max_distance,
         min_score: query.min_score,
         select: query.select.clone(),
-        explain,
+        explain: false,
+        shape: shape.borrow(),
+        sources,
     }
 }
 
-impl From<Stage> for BindingStage {
-    fn from(stage: Stage) -> Self {
+impl From<WriteResult> for BindingWriteResult {
+    fn from(result: WriteResult) -> Self {
         Self {
-            source: stage.source,
+            version: BigInt::from(result.version),
+            updated: result.updated as f64,
+            deleted: result.deleted as f64,
+            skipped: result.skipped as f64,
+        }
+    }
+}
+
+impl BindingStage {
+    fn of(stage: &Stage, schema: &Schema) -> Self {
+        let field = stage.field.and_then(|field| schema.vectors.get(field));
+        let other = if stage.path == "text" { "text" } else { "key" };
+        Self {
+            source: stage.source.clone(),
+            asked: field.map_or(other, |field| &field.name).to_owned(),
             path: stage.path.to_owned(),
             rows: stage.rows as f64,
+            matches: stage.matches as f64,
             ef: stage.ef as f64,
             hops: stage.hops as f64,
             distances: stage.distances as f64,
+            filter_micros: stage.filter_micros as f64,
+            filter_keys: stage.looked.keys as f64,
+            filter_records: stage.looked.records as f64,
+            index_pending: stage.waited_for.clone(),
             micros: stage.micros as f64,
         }
     }

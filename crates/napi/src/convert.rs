@@ -1,9 +1,12 @@
 //! Plain data of JavaScript to the engine's types and back.
 
+use std::sync::Arc;
+
 use cairn_engine::{
-    Code, Compaction, DeclaredField, Durability, Effort, Error, Extra, HnswSettings, IndexKind,
-    KeyBuf, KeyType, Keys, MetricName, Payloads, Result, Schema, Select, SelectFields,
-    VectorColumn, VectorField, WriteBatch, WriteKind, WriteOptions,
+    Alteration, Code, Compaction, Compression, Condition, DeclaredField, Durability, Effort, Error,
+    Extra, Filter, HnswSettings, IndexKind, KeyBuf, KeyType, Keys, Language, MetricName, Otherwise,
+    Payloads, Result, Schema, Select, SelectFields, Stop, TextSettings, VectorColumn, VectorField,
+    VectorKind, WriteBatch, WriteKind, WriteOptions,
 };
 use napi::bindgen_prelude::{BigInt, Either};
 use napi_derive::napi;
@@ -19,6 +22,54 @@ pub struct BindingSchema {
     pub fields: Vec<BindingField>,
     /// Whether undeclared fields are refused.
     pub reject_extra: bool,
+    /// The field whose date ends a record, if any.
+    pub expires_at: Option<String>,
+    /// Fields whose index was dropped; only of what is stored, and absent where there are none.
+    pub unindexed: Option<Vec<String>>,
+}
+
+/// What is to change in a collection.
+#[napi(object)]
+pub struct BindingAlteration {
+    /// Fields to declare.
+    pub add_fields: Vec<BindingField>,
+    /// Fields that get other names.
+    pub rename_fields: Vec<BindingFieldName>,
+    /// Fields that get their index back.
+    pub create_indexes: Vec<String>,
+    /// Fields that lose their index.
+    pub drop_indexes: Vec<String>,
+}
+
+/// The name of a field, and the one it gets.
+#[napi(object)]
+pub struct BindingFieldName {
+    /// That it has.
+    pub from: String,
+    /// That it gets.
+    pub to: String,
+}
+
+impl BindingSchema {
+    /// With the fields whose index was dropped.
+    pub fn without_indexes(self, unindexed: Vec<String>) -> Self {
+        Self {
+            unindexed: (!unindexed.is_empty()).then_some(unindexed),
+            ..self
+        }
+    }
+}
+
+/// The engine's change. It is checked by the engine.
+pub fn to_alteration(change: BindingAlteration) -> Result<Alteration> {
+    let fields = change.add_fields.into_iter().map(declared_field);
+    let renames = change.rename_fields.into_iter();
+    Ok(Alteration {
+        add_fields: fields.collect::<Result<_>>()?,
+        rename_fields: renames.map(|it| (it.from, it.to)).collect(),
+        create_indexes: change.create_indexes,
+        drop_indexes: change.drop_indexes,
+    })
 }
 
 /// One vector field.
@@ -26,10 +77,14 @@ pub struct BindingSchema {
 pub struct BindingVectorField {
     /// Its name.
     pub name: String,
-    /// Components.
+    /// Components; bits of a binary field.
     pub dim: u32,
-    /// `cosine`, `l2`, `dot` or `l1`.
+    /// `cosine`, `l2`, `dot`, `l1` or `hamming`.
     pub metric: String,
+    /// `f32`, `f16`, `i8`, `binary` or `sparse`. Vectors cross over as floats: of a binary field a byte each, of
+    /// a sparse one as the engine's `sparse_vector` makes them.
+    #[napi(js_name = "type")]
+    pub kind: String,
     /// `auto`, `flat` or `hnsw`.
     pub index: String,
     /// Settings of `hnsw`; absent ones follow from `m`.
@@ -58,6 +113,10 @@ pub struct BindingField {
     pub name: String,
     /// Its type as the schema spells it.
     pub kind: String,
+    /// Of a text field: whose stems and stop words; none when absent.
+    pub language: Option<String>,
+    /// Of a text field: what its scores are multiplied by; 1 when absent.
+    pub weight: Option<f64>,
 }
 
 /// Keys of JavaScript: strings in UTF-8 end to end, or numbers.
@@ -106,6 +165,15 @@ pub fn compaction(name: &str) -> Result<Compaction> {
     }
 }
 
+/// The engine's word.
+pub fn compression(name: &str) -> Result<Compression> {
+    match name {
+        "lz4" => Ok(Compression::Lz4),
+        "none" => Ok(Compression::None),
+        other => Err(unknown("compression", other)),
+    }
+}
+
 /// The engine's schema. It is validated by the engine.
 pub fn to_engine_schema(schema: BindingSchema) -> Result<Schema> {
     let key = match schema.key.as_str() {
@@ -114,19 +182,31 @@ pub fn to_engine_schema(schema: BindingSchema) -> Result<Schema> {
         other => return Err(unknown("key type", other)),
     };
     let vectors = schema.vectors.into_iter().map(vector_field);
-    let fields = schema.fields.into_iter().map(|field| DeclaredField {
-        name: field.name,
-        kind: field.kind,
-    });
+    let fields = schema.fields.into_iter().map(declared_field);
     Ok(Schema {
         key,
         vectors: vectors.collect::<Result<_>>()?,
-        fields: fields.collect(),
+        fields: fields.collect::<Result<_>>()?,
         extra: if schema.reject_extra {
             Extra::Reject
         } else {
             Extra::Allow
         },
+        expires_at: schema.expires_at,
+    })
+}
+
+fn declared_field(field: BindingField) -> Result<DeclaredField> {
+    let mut text = TextSettings::default();
+    if let Some(name) = &field.language {
+        text.language = Language::of_name(name)
+            .ok_or_else(|| unknown("language", name).text("field", field.name.clone()))?;
+    }
+    text.weight = field.weight.unwrap_or(text.weight);
+    Ok(DeclaredField {
+        name: field.name,
+        kind: field.kind,
+        text,
     })
 }
 
@@ -136,6 +216,7 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         "l2" => MetricName::L2,
         "dot" => MetricName::Dot,
         "l1" => MetricName::L1,
+        "hamming" => MetricName::Hamming,
         other => return Err(unknown("metric", other).text("field", field.name)),
     };
     let index = match field.index.as_str() {
@@ -144,11 +225,20 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         "hnsw" => IndexKind::Hnsw(hnsw(field.hnsw)),
         other => return Err(unknown("index", other).text("field", field.name)),
     };
+    let kind = match field.kind.as_str() {
+        "f32" => VectorKind::F32,
+        "f16" => VectorKind::F16,
+        "i8" => VectorKind::I8,
+        "binary" => VectorKind::Binary,
+        "sparse" => VectorKind::Sparse,
+        other => return Err(unknown("type of vectors", other).text("field", field.name)),
+    };
     Ok(VectorField {
         name: field.name,
         dim: field.dim,
         metric,
         index,
+        kind,
     })
 }
 
@@ -182,6 +272,7 @@ impl From<&Schema> for BindingSchema {
                 name: field.name.clone(),
                 dim: field.dim,
                 metric: metric_name(field.metric).to_owned(),
+                kind: kind_name(field.kind).to_owned(),
                 index: index.to_owned(),
                 hnsw,
             }
@@ -189,6 +280,9 @@ impl From<&Schema> for BindingSchema {
         let fields = schema.fields.iter().map(|field| BindingField {
             name: field.name.clone(),
             kind: field.kind.clone(),
+            language: (field.text != TextSettings::default())
+                .then(|| field.text.language.name().to_owned()),
+            weight: (field.text != TextSettings::default()).then_some(field.text.weight),
         });
         Self {
             key: match schema.key {
@@ -198,6 +292,8 @@ impl From<&Schema> for BindingSchema {
             vectors: vectors.collect(),
             fields: fields.collect(),
             reject_extra: schema.extra == Extra::Reject,
+            expires_at: schema.expires_at.clone(),
+            unindexed: None,
         }
     }
 }
@@ -220,6 +316,17 @@ fn metric_name(metric: MetricName) -> &'static str {
         MetricName::L2 => "l2",
         MetricName::Dot => "dot",
         MetricName::L1 => "l1",
+        MetricName::Hamming => "hamming",
+    }
+}
+
+fn kind_name(kind: VectorKind) -> &'static str {
+    match kind {
+        VectorKind::F32 => "f32",
+        VectorKind::F16 => "f16",
+        VectorKind::I8 => "i8",
+        VectorKind::Binary => "binary",
+        VectorKind::Sparse => "sparse",
     }
 }
 
@@ -261,16 +368,43 @@ pub fn to_batch(parts: &BatchParts<'_>) -> Result<WriteBatch> {
     })
 }
 
-/// Conditions and wishes of a write.
-pub fn to_write_options(
-    if_version: Option<BigInt>,
-    durability_name: Option<&str>,
-) -> Result<WriteOptions> {
-    Ok(WriteOptions {
-        if_version: if_version.map(|version| version.get_u64().1),
-        durability: durability_name.map(durability).transpose()?,
-        ..WriteOptions::default()
-    })
+/// Conditions and wishes of a write, as they cross over.
+pub struct Wishes {
+    /// The version that every key must have.
+    pub if_version: Option<BigInt>,
+    /// A filter in JSON that must hold for the record of every key.
+    pub if_filter: Option<String>,
+    /// Under which the write happens once.
+    pub idempotency_key: Option<String>,
+    /// `memory`, `os` or `sync`.
+    pub durability: Option<String>,
+    /// By whose names: changes of the structure that the caller knows.
+    pub changes: u32,
+}
+
+impl Wishes {
+    /// The engine's options of a write.
+    pub fn options(self, stop: Stop) -> Result<WriteOptions> {
+        let filter = self.if_filter.as_deref().map(to_filter).transpose()?;
+        let condition = filter.map(|filter| Condition {
+            filter: Arc::new(filter),
+            holds_at: 0,
+            otherwise: Otherwise::Fail,
+        });
+        Ok(WriteOptions {
+            if_version: self.if_version.map(|version| version.get_u64().1),
+            conditions: Vec::from_iter(condition),
+            durability: self.durability.as_deref().map(durability).transpose()?,
+            idempotency_key: self.idempotency_key,
+            changes: Some(self.changes),
+            stop,
+        })
+    }
+}
+
+/// A filter as it crosses over.
+pub fn to_filter(json: &str) -> Result<Filter> {
+    Ok(Filter::parse(json.as_bytes())?)
 }
 
 /// The numbers of a query, at fixed places of one array so that a call converts one argument

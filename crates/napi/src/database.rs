@@ -12,10 +12,12 @@ use napi::bindgen_prelude::{BigInt, Function, Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
 
 use crate::collection::BindingCollection;
-use crate::convert::{BindingSchema, compaction, durability, to_engine_schema, to_size};
+use crate::convert::{
+    BindingSchema, compaction, compression, durability, to_engine_schema, to_size,
+};
 use crate::error::BindingError;
 use crate::owned::Owned;
-use crate::stats::BindingDatabaseStats;
+use crate::stats::{BindingDatabaseStats, milliseconds};
 use crate::task::{Ticket, job, spawn};
 use crate::verify::{BindingFinding, BindingReport, all};
 use crate::writes::{Answers, Writes};
@@ -31,6 +33,12 @@ pub struct BindingOptions {
     pub memory_budget: f64,
     /// Bytes.
     pub memtable_bytes: f64,
+    /// Bytes; 0 for none.
+    pub block_cache_bytes: f64,
+    /// Whether vectors of segments stay in their files, mapped.
+    pub memory_map: bool,
+    /// `lz4` or `none`.
+    pub compression: String,
     /// Directory, or beside the data.
     pub wal_dir: Option<String>,
     /// Bytes.
@@ -316,10 +324,26 @@ impl BindingDatabase {
         })
     }
 
-    /// Shows what another process has made durable; the newest version seen.
+    /// The longest sync of a log that has ended since the last call or still runs, in milliseconds.
     #[napi]
-    pub fn refresh<'env>(&self, env: &'env napi::Env) -> napi::Result<Object<'env>> {
-        self.call(env, Database::refresh, BigInt::from)
+    pub fn take_longest_sync(&self) -> f64 {
+        milliseconds(self.inner.take_longest_sync())
+    }
+
+    /// Shows what another process has made durable; the newest version seen. What nobody awaits
+    /// leaves the cores to the others, the writer among them.
+    #[napi]
+    pub fn refresh<'env>(
+        &self,
+        env: &'env napi::Env,
+        is_awaited: bool,
+    ) -> napi::Result<Object<'env>> {
+        let lane = if is_awaited {
+            Lane::Blocking
+        } else {
+            Lane::Job
+        };
+        self.run(env, lane, Database::refresh, BigInt::from)
     }
 
     /// Ends all work and frees the directory. Again is harmless.
@@ -390,6 +414,9 @@ fn open(
             lock_timeout: Duration::ZERO, // the caller waits, off the pool
             memory_budget: to_size(options.memory_budget),
             memtable_bytes: to_size(options.memtable_bytes),
+            block_cache_bytes: to_size(options.block_cache_bytes),
+            memory_map: options.memory_map,
+            compression: compression(&options.compression)?,
             encryption: key,
             wal_dir: options.wal_dir.as_ref().map(PathBuf::from),
             wal_bytes_max: to_size(options.wal_bytes_max) as u64,
@@ -409,7 +436,7 @@ impl From<CollectionInfo> for BindingCollectionInfo {
     fn from(info: CollectionInfo) -> Self {
         Self {
             name: info.name,
-            schema: BindingSchema::from(&info.schema),
+            schema: BindingSchema::from(&info.schema).without_indexes(info.unindexed),
             count: info.count as f64,
             error: info.error.as_ref().map(BindingError::from),
         }

@@ -17,6 +17,8 @@
 //! | 9 | bytes of the fields |
 //! | 10 | vectors: for each field where each row ends, `u32` a row in floats; then the floats |
 //! | 11 | offsets of a batch of queries, `u32` |
+//! | 12 | where the marks of each row end, `u32` a row |
+//! | 13 | bytes of the marks: places of words in fields |
 //!
 //! Sections are aligned to 8 bytes. Two passes over the same code write a block: the first adds
 //! lengths up, the second copies, so that a block is allocated once or written in place.
@@ -24,7 +26,7 @@
 use cairn_engine::{Code, Error, Hits, Key, Keys, Payloads, Record, Result};
 
 /// Words of the header.
-const HEADER_WORDS: usize = 12;
+const HEADER_WORDS: usize = 14;
 
 /// Larger blocks are refused: offsets are 32-bit, and no caller wants to wait for one.
 const BLOCK_BYTES_MAX: usize = 0x7fff_fff8; // 2 GiB
@@ -41,6 +43,8 @@ const FIELD_ENDS: usize = 8;
 const FIELD_BYTES: usize = 9;
 const VECTORS: usize = 10;
 const OFFSETS: usize = 11;
+const MARK_ENDS: usize = 12;
+const MARK_BYTES: usize = 13;
 
 /// Something that can be packed.
 pub trait Pack {
@@ -186,14 +190,16 @@ impl Pack for Hits {
         if let Some(payloads) = &self.payloads {
             block.payloads(payloads);
         }
+        if let Some(marks) = &self.highlights {
+            block.section(MARK_ENDS);
+            block.words(&marks.ends);
+            block.section(MARK_BYTES);
+            block.bytes(&marks.bytes);
+        }
         if let Some(fields) = &self.vectors {
             block.section(VECTORS);
-            for floats in fields {
-                let rows = self.keys.len();
-                let dim = floats.len().checked_div(rows).unwrap_or(0);
-                for row in 1..=rows {
-                    block.word((row * dim) as u32);
-                }
+            for (floats, ends) in fields.iter().zip(&self.vector_ends) {
+                block.words(ends);
                 block.floats(floats);
             }
         }

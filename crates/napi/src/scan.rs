@@ -1,16 +1,22 @@
 //! A walk over one pinned version.
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "JavaScript calls it, with everything in one call"
+)]
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn_engine::{Code, Database, Error, Result, Scan};
-use cairn_env::{Lane, Threads};
+use cairn_engine::{Code, Database, Error, OrderedScan, Result, Scan, Select, Stop};
+use cairn_env::{Clock, Env, Lane, Threads};
 use napi::bindgen_prelude::{Object, Uint8Array};
 use napi_derive::napi;
 
 use crate::convert::to_select;
 use crate::owned::Owned;
 use crate::pack::{Rows, pack};
-use crate::task::spawn;
+use crate::shape::with_values;
+use crate::task::{Ticket, spawn, stop};
 
 /// A scan. Pins its version until closed or collected.
 #[napi]
@@ -18,15 +24,44 @@ pub struct BindingScan {
     pages: Owned<Pages>,
     _database: Owned<Database>,
     threads: Arc<dyn Threads>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A walk by key, or in the order of a field.
+pub enum Walk {
+    /// By key.
+    ByKey(Scan),
+    /// In another order.
+    Ordered(OrderedScan),
+}
+
+impl Walk {
+    /// The next records, packed; in an order with the values it is by.
+    fn next(&mut self, rows: usize, select: &Select, stop: &Stop) -> Result<Vec<u8>> {
+        match self {
+            Self::ByKey(scan) => {
+                let page = scan.next_page_until(rows, select, stop)?;
+                pack(&Rows(page.into_iter().map(Some).collect()))
+            }
+            Self::Ordered(scan) => {
+                let page = scan.next_page(rows, select, stop)?;
+                let (records, values): (Vec<_>, Vec<_>) = page.into_iter().unzip();
+                let block = pack(&Rows(records.into_iter().map(Some).collect()))?;
+                Ok(with_values(block, &values))
+            }
+        }
+    }
 }
 
 impl BindingScan {
     /// A handle.
-    pub fn new(scan: Scan, database: Owned<Database>, threads: Arc<dyn Threads>) -> Self {
+    pub fn new(walk: Walk, database: Owned<Database>, env: &Env) -> Self {
+        let threads = Arc::clone(&env.threads);
         Self {
-            pages: Owned::new(Arc::new(Pages::of(scan)), &threads),
+            pages: Owned::new(Arc::new(Pages::of(walk)), &threads),
             _database: database,
             threads,
+            clock: Arc::clone(&env.clock),
         }
     }
 }
@@ -42,13 +77,13 @@ impl BindingScan {
         fields: u32,
         names: Option<Vec<String>>,
         vectors: bool,
+        deadline_ms: f64,
+        ticket: Ticket<'_>,
     ) -> napi::Result<Object<'env>> {
         let pages = Arc::clone(&self.pages);
         let select = to_select(fields as usize, names, vectors);
-        let work = move || {
-            let page = pages.read(|scan| scan.next_page(rows as usize, &select))?;
-            pack(&Rows(page.into_iter().map(Some).collect()))
-        };
+        let stop = stop(&ticket, &self.clock, deadline_ms);
+        let work = move || pages.read(|walk| walk.next(rows as usize, &select, &stop));
         spawn(env, &self.threads, Lane::Foreground, work, Uint8Array::from)
     }
 
@@ -67,19 +102,19 @@ struct Pages(Mutex<State>);
 
 struct State {
     /// Absent while a page is read, and once closed.
-    scan: Option<Scan>,
+    scan: Option<Walk>,
     closed: bool,
 }
 
 impl Pages {
-    fn of(scan: Scan) -> Self {
+    fn of(scan: Walk) -> Self {
         Self(Mutex::new(State {
             scan: Some(scan),
             closed: false,
         }))
     }
 
-    fn read<T>(&self, page: impl FnOnce(&mut Scan) -> Result<T>) -> Result<T> {
+    fn read<T>(&self, page: impl FnOnce(&mut Walk) -> Result<T>) -> Result<T> {
         let scan = self.state().scan.take();
         let mut scan = scan.ok_or_else(|| Error::new(Code::Closed, "the scan is closed"))?;
         let page = page(&mut scan);
@@ -91,7 +126,7 @@ impl Pages {
     }
 
     /// The scan, unless a page of it is being read.
-    fn close(&self) -> Option<Scan> {
+    fn close(&self) -> Option<Walk> {
         let mut state = self.state();
         state.closed = true;
         state.scan.take()
@@ -106,12 +141,10 @@ impl Pages {
 mod tests {
     use std::path::Path;
 
-    use cairn_engine::{
-        Collection, Extra, IndexKind, KeyType, MetricName, Options, Schema, VectorField,
-    };
-    use cairn_env::Env;
-
     use super::*;
+    use cairn_engine::{
+        Collection, Extra, IndexKind, KeyType, MetricName, Options, Schema, VectorField, VectorKind,
+    };
 
     fn collection() -> (Arc<Database>, Arc<Collection>) {
         let database = Database::open(Env::memory(1), Path::new("/db"), Options::default());
@@ -123,9 +156,11 @@ mod tests {
                 dim: 2,
                 metric: MetricName::L2,
                 index: IndexKind::Auto,
+                kind: VectorKind::F32,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,
+            expires_at: None,
         };
         let collection = database.create_collection("docs", schema);
         (database, collection.expect("a new collection"))
@@ -133,7 +168,7 @@ mod tests {
 
     fn pages(collection: &Arc<Collection>) -> Pages {
         let snapshot = collection.snapshot().expect("it is open");
-        Pages::of(snapshot.scan(None).expect("it is open"))
+        Pages::of(Walk::ByKey(snapshot.scan(None).expect("it is open")))
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Figures. Counts and sizes stay far below 2^53, so numbers hold them exactly.
 
-use cairn_engine::{BackgroundError, CollectionStats, DatabaseStats, SegmentStats};
+use std::time::Duration;
+
+use cairn_engine::{
+    BackgroundError, BlockCacheStats, CollectionStats, DatabaseStats, Point, SegmentStats,
+};
 use napi::bindgen_prelude::BigInt;
 use napi_derive::napi;
 
@@ -25,8 +29,25 @@ pub struct BindingDatabaseStats {
     pub free_bytes: Option<f64>,
     /// Bytes that should be free.
     pub headroom_bytes: f64,
+    /// Stored fields in memory.
+    pub block_cache: BindingBlockCacheStats,
+    /// The longest sync of a log, in milliseconds.
+    pub longest_sync_ms: f64,
     /// Figures of each collection.
     pub collections: Vec<BindingNamedStats>,
+}
+
+/// Figures of the cache of stored fields.
+#[napi(object)]
+pub struct BindingBlockCacheStats {
+    /// Blocks that were found.
+    pub hits: f64,
+    /// Blocks that were read.
+    pub misses: f64,
+    /// Bytes that it takes.
+    pub bytes: f64,
+    /// Bytes that it takes at most.
+    pub bytes_max: f64,
 }
 
 /// Figures of one of a database's collections.
@@ -71,14 +92,29 @@ pub struct BindingCollectionStats {
     pub key_index_bytes: f64,
     /// Bytes of vectors in memory.
     pub vector_bytes: f64,
+    /// Bytes of vectors that are mapped.
+    pub mapped_bytes: f64,
     /// Bytes of graphs in memory.
     pub graph_bytes: f64,
+    /// Bytes of the words of texts in memory.
+    pub text_bytes: f64,
+    /// Bytes of indexes of fields in memory.
+    pub field_index_bytes: Vec<BindingFieldBytes>,
     /// Why the last flush or merge failed.
     pub last_background_error: Option<String>,
     /// When that was, in ms since 1970 UTC.
     pub last_background_error_at: Option<f64>,
     /// Whether writes are refused until reopened.
     pub poisoned: bool,
+}
+
+/// What a field takes.
+#[napi(object)]
+pub struct BindingFieldBytes {
+    /// Its name.
+    pub field: String,
+    /// Bytes.
+    pub bytes: f64,
 }
 
 /// Figures of a segment.
@@ -96,6 +132,8 @@ pub struct BindingSegmentStats {
     pub bytes_memory: f64,
     /// `flat` or `hnsw`.
     pub index: String,
+    /// Lengths of lists, shortest first, and the recall@10 that each reached.
+    pub calibration: Vec<BindingPoint>,
     /// Its tier, from 0.
     pub level: u32,
     /// `good`, `many-dead` or `no-graph`.
@@ -104,6 +142,10 @@ pub struct BindingSegmentStats {
     pub version_min: BigInt,
     /// Highest version of its rows.
     pub version_max: BigInt,
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 impl From<&DatabaseStats> for BindingDatabaseStats {
@@ -126,6 +168,19 @@ impl From<&DatabaseStats> for BindingDatabaseStats {
             stored_bytes: stats.stored_bytes as f64,
             free_bytes: stats.free_bytes.map(|free| free as f64),
             headroom_bytes: stats.headroom_bytes as f64,
+            block_cache: BindingBlockCacheStats::from(stats.block_cache),
+            longest_sync_ms: milliseconds(stats.longest_sync),
+        }
+    }
+}
+
+impl From<BlockCacheStats> for BindingBlockCacheStats {
+    fn from(stats: BlockCacheStats) -> Self {
+        Self {
+            hits: stats.hits as f64,
+            misses: stats.misses as f64,
+            bytes: stats.bytes as f64,
+            bytes_max: stats.bytes_max as f64,
         }
     }
 }
@@ -153,10 +208,38 @@ impl From<&CollectionStats> for BindingCollectionStats {
             dead_bytes: stats.dead_bytes as f64,
             key_index_bytes: stats.key_index_bytes as f64,
             vector_bytes: stats.vector_bytes as f64,
+            mapped_bytes: stats.mapped_bytes as f64,
             graph_bytes: stats.graph_bytes as f64,
+            text_bytes: stats.text_bytes as f64,
+            field_index_bytes: stats
+                .field_index_bytes
+                .iter()
+                .map(|(field, bytes)| BindingFieldBytes {
+                    field: field.clone(),
+                    bytes: *bytes as f64,
+                })
+                .collect(),
             last_background_error: error.map(|error| error.what.clone()),
             last_background_error_at: error.map(|error| error.unix_ms as f64),
             poisoned: stats.poisoned,
+        }
+    }
+}
+
+/// What a list of candidates was measured to find.
+#[napi(object)]
+pub struct BindingPoint {
+    /// Its length.
+    pub ef: u32,
+    /// In 0 ... 1.
+    pub recall: f64,
+}
+
+impl From<&Point> for BindingPoint {
+    fn from(point: &Point) -> Self {
+        Self {
+            ef: point.ef,
+            recall: f64::from(point.recall),
         }
     }
 }
@@ -170,6 +253,7 @@ impl From<&SegmentStats> for BindingSegmentStats {
             bytes_disk: stats.bytes_disk as f64,
             bytes_memory: stats.bytes_memory as f64,
             index: stats.index.to_owned(),
+            calibration: stats.calibration.iter().map(BindingPoint::from).collect(),
             level: stats.level,
             health: stats.health.as_str().to_owned(),
             version_min: BigInt::from(stats.version_min),

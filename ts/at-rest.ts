@@ -22,15 +22,20 @@ export function commitsAtRest(lifetime: Lifetime): AtRest<BindingCollection> {
 }
 
 /**
- * Tidies up collections that were written. Keeps names alone, so that a database that nobody holds any more
+ * Tidies up collections that were written, and again and again those whose records expire. Keeps names alone, so that a database that nobody holds any more
  * is collected and closed meanwhile.
  */
 export function tidiesAtRest(lifetime: Lifetime, database: BindingDatabase): AtRest<Named> {
   const held = new WeakRef(database)
-  return new AtRest<Named>(lifetime, tidyMs, async ({ name }) => {
-    const collection = await held.deref()?.openCollection(name)
-    return collection === undefined ? undefined : unwrap(collection).tidy()
+  const tidies: AtRest<Named> = new AtRest<Named>(lifetime, tidyMs, async ({ name }) => {
+    const opened = await held.deref()?.openCollection(name)
+    if (opened === undefined) return undefined
+    const collection = unwrap(opened)
+    // The time of its records passes whether or not anybody writes.
+    if (collection.schema.expiresAt !== undefined) tidies.note({ name })
+    return collection.tidy()
   })
+  return tidies
 }
 
 interface Named {

@@ -163,8 +163,8 @@ export async function pruneBackups(
 
 /**
  * Makes a database of a backup or an archive. It is a database of its own, with its logs beside the data, and
- * has exactly what the version had. Every checksum is compared before it counts; when it fails, the target is
- * as it was. When its process is killed, what is there does not open, and the next `restore` starts over. Of an
+ * has exactly what the version had. Every checksum is compared before it counts; when it fails, a target
+ * that was there is empty again but for its lock file, and one that was not is gone. When its process is killed, what is there does not open, and the next `restore` starts over. Of an
  * encrypted database it is encrypted as that was.
  *
  * @param source - A directory of backups or the file of an archive, as a path or a `file:` URL; or an archive

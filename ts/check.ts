@@ -15,6 +15,11 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Whether it is several keys, of whatever kind, and not one. */
+export function isMany(keys: unknown): boolean {
+  return typeof keys === 'object' && keys !== null
+}
+
 /** An object literal, also of another realm; not an instance of a class. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (!isObject(value)) return false

@@ -1,27 +1,67 @@
 // A collection: checks, one call into the addon, and its answer in public types.
 import process from 'node:process'
 import { types } from 'node:util'
-import { notYet, oneOf, optionsOf, wholeNumber } from './check.js'
+import {
+  alterWith,
+  type Alterable,
+  type Alteration,
+  type AlterOptions,
+  type Structure,
+} from './alter.js'
+import { isMany, optionsOf, wholeNumber, wrong } from './check.js'
+import type { CollectionContext } from './context.js'
 import { CairnError, checked, toCairnError, withDetails } from './errors.js'
-import type { AtRest } from './at-rest.js'
-import type { Key } from './infer.js'
+import type { FieldPath, FieldsInput, Key, MeasuredField, Selection } from './infer.js'
+import { toNativeFilter, type Filter, type FilterOrPredicate } from './filter.js'
 import { ingest, type WriteChunk } from './ingest.js'
-import type { Lifetime } from './internal/lifetime.js'
-import { runJob } from './job.js'
-import type { Binding, BindingCollection, BindingTicket } from './native/binding.js'
-import { Block, unwrap, type HitObject, type RowObject } from './native/from-native.js'
-import type { Writes } from './native/writes.js'
-import { durabilities } from './options.js'
-import type { Selection } from './infer.js'
-import { fromShape, type Schema, type SchemaShape, type StoredSchema } from './schema.js'
-import { RecordScan, keyOfCursor, startCursor } from './scan.js'
-import { toNativeBatchQuery, toNativeQuery, toNativeSelect } from './search.js'
-import { checkSignal, throwIfAborted, underSignal } from './signal.js'
-import type { SlowQueries } from './slow-query.js'
+import { runJob, watchJob } from './job.js'
+import type { BindingCollection, BindingTicket } from './native/binding.js'
+import {
+  Block,
+  fromNativeFacet,
+  unwrap,
+  type HitObject,
+  type RowObject,
+  type VectorLayout,
+} from './native/from-native.js'
+import { toNativeAggregate, toNativeFacet, toNativeOver } from './figures.js'
+import { among, inRounds, inRoundsSync, parted, type AnyPredicate } from './predicate.js'
+import type { Schema, SchemaShape, StoredSchema } from './schema.js'
+import { RecordScan, keyOfCursor, startCursor, type ScanRequest } from './scan.js'
+import { placeOfCursor, toFieldPath, toOrder } from './shape.js'
+import {
+  fromQuality,
+  fromTuned,
+  toRecall,
+  toTune,
+  type Measurable,
+  type RecallOptions,
+  type RecallReport,
+  type TuneOptions,
+  type TuneReport,
+} from './quality.js'
+import { reranked, rethrown } from './rerank.js'
+import {
+  deadlineOf,
+  toNativeBatchQuery,
+  toNativeQuery,
+  toNativeSelect,
+  toPlainQuery,
+  type NativeQuery,
+} from './search.js'
+import { Interrupt, checkSignal, throwIfAborted, underSignal } from './signal.js'
 import { fromNativeStats, type CollectionStats } from './stats.js'
+import { SyncSearch } from './sync-search.js'
 import type {
+  AggregateOptions,
   CompactOptions,
+  CountOptions,
   Durability,
+  FacetCount,
+  FacetOptions,
+  FieldFigures,
+  FigureAnswers,
+  Figures,
   Hit,
   IngestOptions,
   Keys,
@@ -36,18 +76,13 @@ import type {
   SearchStage,
   StoredRecord,
   UpdateOptions,
+  UpdateWhereOptions,
   Updates,
   WriteOptions,
   WriteResult,
 } from './types.js'
-import {
-  BatchEncoder,
-  idempotencyKeyOf,
-  ifVersion,
-  spellUpdate,
-  type NativeBatch,
-  type WriteKind,
-} from './write.js'
+import { nothingBut, spellUpdate, type NativeBatch, type WriteKind } from './write.js'
+import { writeNames, writeOptions, type WriteWishes } from './wishes.js'
 import { checkRows } from './workspace.js'
 
 /**
@@ -56,10 +91,10 @@ import { checkRows } from './workspace.js'
  * Everything given to a call is copied before it returns, so buffers can be used again at once.
  * Every call may fail with `ERR_CLOSED`.
  */
-export interface Collection<S extends Schema = Schema> {
+export interface Collection<S extends Schema = Schema> extends Alterable<S>, Measurable<S> {
   /** Its name now: `renameCollection` changes it in every handle. */
   readonly name: string
-  /** Its structure, defaults filled in. */
+  /** Its structure now, defaults filled in. */
   readonly schema: StoredSchema
 
   /**
@@ -67,7 +102,7 @@ export interface Collection<S extends Schema = Schema> {
    *
    * @throws {CairnError} `ERR_ALREADY_EXISTS` if a key exists or comes twice; as {@link upsert}.
    */
-  add(rows: Rows<S>, options?: WriteOptions): Promise<WriteResult>
+  add(rows: Rows<S>, options?: WriteOptions<S>): Promise<WriteResult>
 
   /**
    * Adds or replaces whole records: one row, an array, or columns. One atomic batch; of rows with
@@ -80,17 +115,39 @@ export interface Collection<S extends Schema = Schema> {
    * would have as `details.version`: open the database again, and write again under the same
    * `idempotencyKey`.
    */
-  upsert(rows: Rows<S>, options?: WriteOptions): Promise<WriteResult>
+  upsert(rows: Rows<S>, options?: WriteOptions<S>): Promise<WriteResult>
 
   /**
    * Changes records: given vectors are replaced, fields are merged. One atomic batch.
    *
    * @throws {CairnError} `ERR_NOT_FOUND` for a missing key, unless `missing` is `'skip'`; as {@link upsert}.
    */
-  update(rows: Updates<S>, options?: UpdateOptions): Promise<WriteResult>
+  update(rows: Updates<S>, options?: UpdateOptions<S>): Promise<WriteResult>
 
   /** Removes records by key. Keys that are not there are counted as `skipped`. */
-  delete(keys: Key<S> | Keys<S>, options?: WriteOptions): Promise<WriteResult>
+  delete(keys: Key<S> | Keys<S>, options?: WriteOptions<S>): Promise<WriteResult>
+
+  /**
+   * Removes all records that a filter holds for: `{}` holds for every one. One atomic batch. Records are those that
+   * are there when it is called; those that others change meanwhile, so that it no longer holds, stay and are
+   * counted as `skipped`. A function is asked once about each record, in a scan; one that others change behind that
+   * stays. It goes with no `idempotencyKey`.
+   *
+   * @throws {CairnError} `ERR_INVALID_FILTER` with the place in `details.path`; `ERR_LIMIT_EXCEEDED` when the
+   * keys have more than 256 MiB, or a function leaves more than a million; as {@link upsert}.
+   */
+  deleteWhere(filter: FilterOrPredicate<S>, options?: WriteOptions<S>): Promise<WriteResult>
+
+  /**
+   * Merges fields into all records that a filter holds for, or replaces theirs. As {@link deleteWhere}.
+   *
+   * @throws {CairnError} As {@link deleteWhere}; the limit is for the records as they are then.
+   */
+  updateWhere(
+    filter: Filter<S>,
+    fields: FieldsInput<S>,
+    options?: UpdateWhereOptions<S>,
+  ): Promise<WriteResult>
 
   /**
    * Writes a stream of rows, arrays of rows, or columns, in atomic chunks, reading no further
@@ -121,23 +178,34 @@ export interface Collection<S extends Schema = Schema> {
   /** Whether a key is there. */
   has(key: Key<S>): Promise<boolean>
 
-  /** Live records. */
-  count(): Promise<number>
+  /**
+   * Live records, or those that a filter holds for.
+   *
+   * @throws {CairnError} `ERR_INVALID_FILTER` with the place in `details.path`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`.
+   */
+  count(filter?: FilterOrPredicate<S>, options?: CountOptions): Promise<number>
 
   /**
-   * Records of one version in the order of their keys (strings by UTF-8 bytes). The version is
-   * the newest at the first record, and stays pinned until the scan ends.
+   * Records of one version in the order of their keys (strings by UTF-8 bytes), or of a field. The version is
+   * the newest at the first record, and stays pinned until the scan ends. A filter is decided for all
+   * of them before the first one comes.
+   *
+   * @throws {CairnError} As {@link count}.
    */
   scan<const Sel extends Selection<S> = undefined, const V extends boolean = false>(
     options?: ScanOptions<S, Sel, V>,
   ): Scan<StoredRecord<S, Sel, V>>
 
   /**
-   * The records nearest to a vector, nearest first, ties by key.
+   * The records nearest to a vector, or to that of a stored record, nearest first, ties by key; the best by words, or by
+   * several vectors and words together. Without any of these, records in the order of their keys, with a distance
+   * and a score of 0.
    *
-   * @returns At least `min(k, count)` hits, unless `maxDistance` or `minScore` leave some out.
+   * @returns At least `min(k, count(filter))` hits, unless `maxDistance` or `minScore` leave some out; with
+   * `groupBy` those of `min(k, groups)` groups; of words alone, only records that have any.
    * @throws {CairnError} `ERR_DIM_MISMATCH`, `ERR_NOT_FINITE`, `ERR_ZERO_VECTOR`,
-   * `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`, `ERR_DEADLINE`.
+   * `ERR_INVALID_FILTER`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`, `ERR_DEADLINE`;
+   * `ERR_NOT_FOUND` where there is no record to be `like`.
    */
   search<const Sel extends Selection<S> = undefined, const V extends boolean = false>(
     query: SearchQuery<S, Sel, V>,
@@ -145,14 +213,45 @@ export interface Collection<S extends Schema = Schema> {
 
   /** As {@link search}, on this thread and without a promise: lowest latency, but the event loop waits. */
   searchSync<const Sel extends Selection<S> = undefined, const V extends boolean = false>(
-    query: SearchQuery<S, Sel, V>,
+    query: SearchQuery<S, Sel, V> & { readonly rerank?: boolean | number | undefined },
   ): Hit<S, Sel, V>[]
 
   /** Many searches at once, answered in columns. At most 100 000 queries and 10 000 000 results. */
   searchBatch(query: SearchBatchQuery<S>): Promise<SearchBatchResult<S>>
 
   /** Runs a search and tells what it did in each memtable and segment. */
-  explain(query: SearchQuery<S>): Promise<SearchPlan<S>>
+  explain(
+    query: SearchQuery<S> & { readonly rerank?: boolean | number | undefined },
+  ): Promise<SearchPlan<S>>
+
+  /**
+   * How many records have each value of a field, the most frequent value first, then by value. Exact: the
+   * filter `{ [field]: value }` holds for `count` of them, so an array counts for each of its
+   * elements once, `null` is a value, and what is missing is none.
+   *
+   * @throws {CairnError} As {@link count}; `ERR_DEADLINE`.
+   */
+  facet<const F extends FieldPath<S>>(
+    field: F,
+    options?: FacetOptions<S>,
+  ): Promise<FacetCount<S, F>[]>
+
+  /**
+   * Figures over the numbers or dates of a field: each element of an array counts, what is missing or of
+   * another kind does not. Sums of integers are exact, and a bigint beyond 2^53; sums of floats are rounded
+   * once. Where there are no values, `count` is 0 and all else `null`.
+   *
+   * @throws {CairnError} As {@link count}; `ERR_DEADLINE`; `ERR_LIMIT_EXCEEDED` for more than 100 figures or 10,000 buckets.
+   */
+  aggregate<const F extends MeasuredField<S>>(
+    field: F,
+    options?: AggregateOptions<S>,
+  ): Promise<FieldFigures<S, F>>
+  /** Figures by name, such as `{ oldest: { op: 'min', field: 'year' } }`. */
+  aggregate<const A extends Figures<S>>(
+    figures: A,
+    options?: AggregateOptions<S>,
+  ): Promise<FigureAnswers<S, A>>
 
   /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
   commit(): Promise<bigint>
@@ -164,54 +263,49 @@ export interface Collection<S extends Schema = Schema> {
   stats(): Promise<CollectionStats>
 }
 
-/** What collections of one database share. */
-export interface CollectionContext {
-  readonly binding: Binding
-  readonly lifetime: Lifetime
-  readonly writes: Writes
-  /** Fires when the database begins to close. */
-  readonly ending: AbortSignal
-  /** Of writes that do not say. */
-  readonly durability: Durability
-  /** Whether another process writes. */
-  readonly readOnly: boolean
-  /** Measures searches, where that was asked for. */
-  readonly slowQueries?: SlowQueries | undefined
-  /** Told of writes that were not synced; nobody where there is nothing to sync. */
-  readonly commits: AtRest<BindingCollection> | undefined
-  readonly tidies: AtRest<{ readonly name: string }> | undefined
-}
-
-const writeNames = new Set(['if', 'durability', 'signal', 'idempotencyKey'])
 const updateNames = new Set([...writeNames, 'fieldsMode', 'missing'])
-const readNames = new Set(['select', 'vectors', 'signal'])
+const updateWhereNames = new Set([...writeNames, 'fieldsMode'])
+const readNames = new Set(['select', 'vectors', 'deadlineMs', 'signal'])
+const countNames = new Set(['deadlineMs', 'signal'])
 const scanNames = new Set([...readNames, 'after', 'limit', 'filter', 'orderBy'])
-
-/** Rows of a synchronous search fit this block at first; it grows as it must. */
-const syncBytes = 16 * 1024
 
 /** A collection of an embedded database. */
 export class EmbeddedCollection implements Collection {
-  readonly schema: StoredSchema
   readonly #native: BindingCollection
   readonly #context: CollectionContext
-  readonly #shape: SchemaShape
-  readonly #encoder: BatchEncoder
-  readonly #layout: { readonly names: readonly string[] }
-  #syncBlock: Block | undefined
+  readonly #structure: Structure
+  readonly #layout: VectorLayout
+  readonly #sync: SyncSearch
   #starting = false
 
   constructor(native: BindingCollection, context: CollectionContext) {
     this.#native = native
     this.#context = context
-    this.#shape = native.schema
-    this.#encoder = new BatchEncoder(this.#shape)
-    this.#layout = { names: this.#shape.vectors.map(({ name }) => name) }
-    this.schema = fromShape(this.#shape)
+    this.#structure = context.structures.of(native)
+    this.#layout = this.#structure.layout
+    this.#sync = new SyncSearch(native, this.#layout, context.slowQueries)
   }
 
   get name(): string {
     return this.#native.name
+  }
+
+  get schema(): StoredSchema {
+    return this.#structure.schema
+  }
+
+  get #shape(): SchemaShape {
+    return this.#structure.shape
+  }
+
+  alter(change: Alteration, options?: AlterOptions): Promise<never> {
+    const altered = this.#run(async () => {
+      this.#refuseReader()
+      await alterWith(this.#native, change, options, this.#context)
+      this.#structure.look()
+      return this
+    })
+    return altered as Promise<never>
   }
 
   add(rows: Rows, options?: WriteOptions): Promise<WriteResult> {
@@ -231,11 +325,77 @@ export class EmbeddedCollection implements Collection {
 
   delete(keys: string | bigint | Keys, options?: WriteOptions): Promise<WriteResult> {
     return this.#begin(() => {
-      const wishes = writeOptions(options)
-      return this.#encoder.encodeKeys(keys, (column, keyEnds) =>
+      const wishes = writeOptions(options, this.#shape)
+      return this.#structure.encoder.encodeKeys(keys, (column, keyEnds) =>
         this.#submit('delete', { ...nothingBut, keys: column, keyEnds }, wishes),
       )
     })
+  }
+
+  deleteWhere(filter: FilterOrPredicate, options?: WriteOptions): Promise<WriteResult> {
+    return this.#run(async () => {
+      this.#refuseReader()
+      const { declared, predicate } = parted(filter ?? null)
+      const json = toNativeFilter(declared, this.#shape)
+      if (predicate === undefined) return this.#writeMatching(json, null, false, options)
+      if (writeOptions(options, this.#shape).idempotencyKey !== null) {
+        throw wrong('a function may answer otherwise', 'no idempotencyKey', filter, 'filter')
+      }
+      const signal = checkSignal(options?.signal)
+      const keys: (string | bigint)[] = []
+      // No record that passed has a later version; whoever changes one of them gives it one.
+      let newest = 0n
+      for await (const { key, version } of this.#passing(json, predicate, { signal })) {
+        keys.push(key)
+        if (version > newest) newest = version
+      }
+      return this.#writeMatching(among(json, keys), null, false, options, newest)
+    }, rethrown)
+  }
+
+  updateWhere(
+    filter: Filter,
+    fields: FieldsInput,
+    options?: UpdateWhereOptions,
+  ): Promise<WriteResult> {
+    return this.#run(() => {
+      this.#refuseReader()
+      const given = optionsOf<UpdateWhereOptions>(options, updateWhereNames, 'update options')
+      const { fieldsMode, ...rest } = given
+      const isReplaced = spellUpdate({ fieldsMode }).includes('replace')
+      const json = toNativeFilter(filter ?? null, this.#shape)
+      return this.#structure.encoder.encodeFields(fields, (payload) =>
+        this.#writeMatching(json, payload, isReplaced, rest),
+      )
+    })
+  }
+
+  async #writeMatching(
+    json: string | null,
+    fields: Uint8Array | null,
+    isReplaced: boolean,
+    options: WriteOptions | undefined,
+    asOf: bigint | null = null,
+  ): Promise<WriteResult> {
+    const { condition, idempotencyKey, durability, signal } = writeOptions(options, this.#shape)
+    const filter = json ?? '{}'
+    const { version, filter: also } = condition
+    const writing = underSignal(this.#context.binding, signal, (ticket) =>
+      this.#native.writeMatching(
+        filter,
+        fields,
+        isReplaced,
+        asOf,
+        version,
+        also,
+        idempotencyKey,
+        durability,
+        this.#structure.changes,
+        ticket,
+      ),
+    )
+    const written = writing.then((result): WriteResult => ({ inserted: 0, ...result }))
+    return this.#noted(written, durability)
   }
 
   ingest(
@@ -266,11 +426,22 @@ export class EmbeddedCollection implements Collection {
       const given = optionsOf(options, readNames, 'read options')
       const select = toNativeSelect(given, this.#shape)
       const signal = checkSignal(given.signal)
+      const deadlineMs = deadlineOf(given)
       throwIfAborted(signal)
       if (Array.isArray(keys)) checkRows(keys.length)
       const list = Array.isArray(keys) ? Array.from<string | bigint>(keys) : keys
-      const answer = this.#encoder.encodeKeys(list, (column, ends) =>
-        this.#native.get(column, ends, select.fields, select.names, select.vectors),
+      const answer = this.#structure.encoder.encodeKeys(list, (column, ends) =>
+        underSignal(this.#context.binding, signal, (ticket) =>
+          this.#native.get(
+            column,
+            ends,
+            select.fields,
+            select.names,
+            select.vectors,
+            deadlineMs,
+            ticket,
+          ),
+        ),
       )
       // Like everything that was given, the keys may change while this waits.
       const wanted = types.isBigUint64Array(list)
@@ -278,7 +449,7 @@ export class EmbeddedCollection implements Collection {
         : typeof list === 'object'
           ? list
           : [list]
-      const block = new Block(unwrap(await answer))
+      const block = new Block(await answer)
       throwIfAborted(signal)
       return block.records(this.#layout, wanted)
     })
@@ -289,7 +460,7 @@ export class EmbeddedCollection implements Collection {
   has(key: string | bigint): Promise<boolean>
   async has(keys: string | bigint | Keys): Promise<boolean[] | boolean> {
     const flags = await this.#run(async () => {
-      const answer = this.#encoder.encodeKeys(keys, (column, ends) =>
+      const answer = this.#structure.encoder.encodeKeys(keys, (column, ends) =>
         this.#native.has(column, ends),
       )
       return Array.from(unwrap(await answer), (is) => is === 1)
@@ -297,34 +468,77 @@ export class EmbeddedCollection implements Collection {
     return isMany(keys) ? flags : (flags[0] ?? false)
   }
 
-  count(...filter: readonly unknown[]): Promise<number> {
+  count(filter?: FilterOrPredicate, options?: CountOptions): Promise<number> {
     return this.#run(async () => {
-      if (filter[0] !== undefined) throw notYet('filter')
-      return unwrap(this.#native.count())
+      const given = optionsOf(options, countNames, 'count options')
+      const signal = checkSignal(given.signal)
+      const deadlineMs = deadlineOf(given)
+      const { declared, predicate } = parted(filter)
+      const json = toNativeFilter(declared, this.#shape)
+      throwIfAborted(signal)
+      if (predicate !== undefined) {
+        let count = 0
+        for await (const _ of this.#passing(json, predicate, { signal, deadlineMs })) count += 1
+        return count
+      }
+      if (json === null) return unwrap(this.#native.count())
+      return underSignal(this.#context.binding, signal, (ticket) =>
+        this.#native.countMatching(json, deadlineMs, ticket),
+      )
+    }, rethrown)
+  }
+
+  #scanned(): Pick<ScanRequest, 'addon' | 'binding' | 'lifetime' | 'layout'> {
+    const { binding: addon, lifetime } = this.#context
+    return { addon, binding: this.#native, lifetime, layout: this.#layout }
+  }
+
+  /** The records that a function passes, by key, over one pinned version. */
+  #passing(
+    filter: string | null,
+    predicate: AnyPredicate,
+    { signal, deadlineMs = 0 }: Pick<ScanRequest, 'signal'> & { readonly deadlineMs?: number },
+  ): RecordScan {
+    return new RecordScan({
+      ...this.#scanned(),
+      select: { fields: 0, names: null, vectors: false },
+      predicate,
+      isInner: true,
+      filter,
+      after: null,
+      order: null,
+      cursor: startCursor,
+      limit: Number.POSITIVE_INFINITY,
+      deadlineMs,
+      signal,
     })
   }
 
   scan(options?: ScanOptions<Schema, Selection<Schema>, boolean>): Scan<never> {
     return checked(() => {
-      const given = optionsOf<typeof options & { filter?: unknown; orderBy?: unknown }>(
-        options,
-        scanNames,
-        'scan options',
-      )
-      if (given.filter !== undefined) throw notYet('filter')
-      if (given.orderBy !== undefined) throw notYet('orderBy')
+      const given = optionsOf(options, scanNames, 'scan options')
       this.#refuseClosed()
+      const { after } = given
+      const keyType = this.#shape.key
+      const order = toOrder(given.orderBy, this.#shape)
+      const isBegun = after !== undefined && after !== startCursor
+      const place =
+        order !== undefined && isBegun ? placeOfCursor(after, order, keyType) : undefined
+      const behind = order !== undefined || after === undefined ? null : keyOfCursor(after, keyType)
+      const { declared, predicate } = parted(given.filter)
       return new RecordScan({
-        binding: this.#native,
-        lifetime: this.#context.lifetime,
-        layout: this.#layout,
+        ...this.#scanned(),
         select: toNativeSelect(given, this.#shape),
-        after: given.after === undefined ? null : keyOfCursor(given.after, this.#shape.key),
-        cursor: given.after ?? startCursor,
+        predicate,
+        filter: toNativeFilter(declared, this.#shape),
+        after: place?.key ?? behind,
+        order: place?.order ?? order ?? null,
+        cursor: after ?? startCursor,
         limit:
           given.limit === undefined
             ? Number.POSITIVE_INFINITY
             : wholeNumber(given.limit, 'limit', 1, Number.MAX_SAFE_INTEGER),
+        deadlineMs: deadlineOf(given),
         signal: checkSignal(given.signal),
       }) as unknown as Scan<never>
     })
@@ -333,40 +547,45 @@ export class EmbeddedCollection implements Collection {
   search(query: SearchQuery): Promise<never[]> {
     const hits: Promise<HitObject[]> = this.#run(async () => {
       const given = toNativeQuery(query, this.#shape)
-      const { vector, numbers, names, signal } = given
-      const answered = this.#context.slowQueries?.begin(this.#native, given)
-      const bytes = await underSignal(this.#context.binding, signal, (ticket) =>
-        this.#native.search(vector, numbers, names, ticket),
-      )
-      answered?.()
-      return new Block(bytes).hits(this.#layout)
-    })
+      const { signal, rerank } = given
+      const found = await inRounds(given, (round) => this.#searched(round))
+      if (rerank === undefined) return found
+      const interrupt = new Interrupt(signal, this.#context.ending)
+      try {
+        return await reranked(found, query, rerank, interrupt)
+      } finally {
+        interrupt.end()
+      }
+    }, rethrown)
     return hits as Promise<never[]>
+  }
+
+  async #searched(given: NativeQuery): Promise<HitObject[]> {
+    const { vector, numbers, names, filter, shape, sources, signal } = given
+    const answered = this.#context.slowQueries?.begin(this.#native, given)
+    const bytes = await underSignal(this.#context.binding, signal, (ticket) =>
+      this.#native.search(vector, numbers, names, filter, shape, sources, ticket),
+    )
+    answered?.()
+    return new Block(bytes).hits(this.#layout)
   }
 
   searchSync(query: SearchQuery): never[] {
     this.#refuseClosed()
-    const given = checked(() => toNativeQuery(query, this.#shape))
-    const { vector, numbers, names, signal } = given
-    throwIfAborted(signal)
-    const answered = this.#context.slowQueries?.begin(this.#native, given)
-    this.#syncBlock ??= new Block(new Uint8Array(syncBytes))
-    for (;;) {
-      const { bytes } = this.#syncBlock
-      const length = unwrap(this.#native.searchSync(vector, numbers, names, bytes))
-      if (length <= bytes.length) {
-        answered?.()
-        return this.#syncBlock.hits(this.#layout) as never[]
-      }
-      this.#syncBlock = new Block(new Uint8Array(2 * length))
+    const given = checked(() => toPlainQuery(query, this.#shape, 'searchSync', true))
+    try {
+      return inRoundsSync(given, (round) => this.#sync.search(round)) as never[]
+    } catch (error) {
+      throw rethrown(error)
     }
   }
 
   searchBatch(query: SearchBatchQuery): Promise<SearchBatchResult> {
     return this.#run(async () => {
-      const { vectors, queries, numbers, signal } = toNativeBatchQuery(query, this.#shape)
+      const given = toNativeBatchQuery(query, this.#shape)
+      const { vectors, queries, numbers, filter, signal } = given
       const bytes = await underSignal(this.#context.binding, signal, (ticket) =>
-        this.#native.searchBatch(vectors, numbers, ticket),
+        this.#native.searchBatch(vectors, numbers, filter, ticket),
       )
       const block = new Block(bytes)
       return {
@@ -380,15 +599,62 @@ export class EmbeddedCollection implements Collection {
 
   explain(query: SearchQuery): Promise<SearchPlan> {
     return this.#run(async () => {
-      const { vector, numbers, signal } = toNativeQuery(query, this.#shape)
+      const given = toPlainQuery(query, this.#shape, 'explain')
+      const { vector, numbers, filter, shape, sources, signal } = given
       const plan = await underSignal(this.#context.binding, signal, (ticket) =>
-        this.#native.explain(vector, numbers, ticket),
+        this.#native.explain(vector, numbers, filter, shape, sources, ticket),
       )
       return {
         version: plan.version,
         keys: new Block(plan.hits).keys(),
         stages: plan.stages as readonly SearchStage[],
       }
+    })
+  }
+
+  facet(field: string, options?: FacetOptions): Promise<never[]> {
+    const counted = this.#run(async () => {
+      const name = toFieldPath(field, 'field', this.#shape)
+      const { filter, k, deadlineMs, signal } = toNativeFacet(options, this.#shape)
+      const facet = await underSignal(this.#context.binding, signal, (ticket) =>
+        this.#native.facet(name, k, filter, deadlineMs, ticket),
+      )
+      return fromNativeFacet(facet)
+    })
+    return counted as Promise<never[]>
+  }
+
+  aggregate(wanted: unknown, options?: AggregateOptions): Promise<never> {
+    const figures = this.#run(async () => {
+      const { questions, answer } = toNativeAggregate(wanted, this.#shape)
+      const { filter, deadlineMs, signal } = toNativeOver(options, this.#shape)
+      const found = await underSignal(this.#context.binding, signal, (ticket) =>
+        this.#native.aggregate(questions, filter, deadlineMs, ticket),
+      )
+      return answer(found)
+    })
+    return figures as Promise<never>
+  }
+
+  recall(options?: RecallOptions): Promise<RecallReport> {
+    const { binding, ending } = this.#context
+    return this.#run(async () => {
+      const { measurement, ...job } = toRecall(options, this.#shape)
+      const found = await watchJob(binding, job, ending, (ticket) =>
+        this.#native.recall(measurement, ticket),
+      )
+      return fromQuality(found)
+    })
+  }
+
+  tune(options: TuneOptions): Promise<TuneReport> {
+    const { binding, ending } = this.#context
+    return this.#run(async () => {
+      const { measurement, apply, ...job } = toTune(options, this.#shape)
+      const found = await watchJob(binding, job, ending, (ticket) =>
+        this.#native.tune(measurement, apply, ticket),
+      )
+      return fromTuned(found, measurement.recall, apply)
     })
   }
 
@@ -414,8 +680,10 @@ export class EmbeddedCollection implements Collection {
     options: WriteOptions | undefined,
   ): Promise<WriteResult> {
     return this.#begin(() => {
-      const wishes = writeOptions(options)
-      return this.#encoder.encode(kind, rows, (batch) => this.#submit(spelling, batch, wishes))
+      const wishes = writeOptions(options, this.#shape)
+      return this.#structure.encoder.encode(kind, rows, (batch) =>
+        this.#submit(spelling, batch, wishes),
+      )
     })
   }
 
@@ -446,15 +714,22 @@ export class EmbeddedCollection implements Collection {
           batch.present,
           batch.payload,
           batch.payloadEnds,
-          condition,
+          condition.version,
+          condition.filter,
           idempotencyKey,
           durability,
+          this.#structure.changes,
           ticket,
         )
         if (isHeld) this.#startSoon()
       }, this.#withKey)
     const written =
       signal === undefined ? begin(null) : underSignal(this.#context.binding, signal, begin)
+    return this.#noted(written, durability)
+  }
+
+  /** A write under way, noted for what is done once the collection is at rest. */
+  #noted(written: Promise<WriteResult>, durability: Durability | null): Promise<WriteResult> {
     this.#context.tidies?.note({ name: this.#native.name })
     const isSynced = (durability ?? this.#context.durability) === 'sync'
     return isSynced ? written : this.#noteUnsynced(written)
@@ -521,30 +796,5 @@ export class EmbeddedCollection implements Collection {
 
   #refuseClosed(): void {
     if (!this.#context.lifetime.open) throw new CairnError('ERR_CLOSED', 'the database is closed')
-  }
-}
-
-function isMany(keys: unknown): boolean {
-  return typeof keys === 'object' && keys !== null
-}
-
-/** A batch of keys alone. */
-const nothingBut = { vectors: [], present: [], payload: null, payloadEnds: null }
-
-interface WriteWishes {
-  readonly condition: bigint | null
-  readonly idempotencyKey: string | null
-  readonly durability: Durability | null
-  readonly signal: AbortSignal | undefined
-}
-
-function writeOptions(options: WriteOptions | undefined): WriteWishes {
-  const given = optionsOf<WriteOptions>(options, writeNames, 'write options')
-  return {
-    condition: ifVersion(given.if),
-    idempotencyKey: idempotencyKeyOf(given.idempotencyKey),
-    durability:
-      given.durability === undefined ? null : oneOf(given.durability, durabilities, 'durability'),
-    signal: checkSignal(given.signal),
   }
 }

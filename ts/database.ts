@@ -1,10 +1,12 @@
 // A database: collections by name, and its life from open to close.
 import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Structures } from './alter.js'
 import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.js'
 import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from './backup.js'
 import { callback, oneOf, wrong } from './check.js'
-import { EmbeddedCollection, type Collection, type CollectionContext } from './collection.js'
+import { EmbeddedCollection, type Collection } from './collection.js'
+import type { CollectionContext } from './context.js'
 import { withGround, type Finding } from './doctor.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { CairnError, checked, isCairnError, toCairnError, withDetails } from './errors.js'
@@ -38,7 +40,7 @@ import {
 } from './versions.js'
 import { VersionEvents, type VersionListener } from './internal/version-events.js'
 import { fromNativeReport, type VerifyOptions, type VerifyReport } from './verify.js'
-import { SpaceWatch, headroomOf, warnAbout } from './warnings.js'
+import { SpaceWatch, SyncWatch, headroomOf, warnAbout, type Watch } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
 export interface Database extends AsyncDisposable {
@@ -275,22 +277,25 @@ export async function openWith(
   const writes = new Writes(lifetime, events)
   const native = await openNative(binding, path, settings, writes)
   if (path !== null) void warnAbout(path, settings.onWarning)
-  const space = path === null || settings.readOnly ? undefined : watchSpace(path, settings)
+  const watches = path === null || settings.readOnly ? undefined : watch(path, settings, native)
   const database = new EmbeddedDatabase(
     binding,
     native,
-    { lifetime, writes, events, space },
+    { lifetime, writes, events, watches },
     { ...settings, path },
   )
   if (settings.readOnly) await database.follow(settings.refreshMs)
   return database
 }
 
-/** Warns when the disk of a directory fills, from now on. */
-function watchSpace(directory: string, settings: ResolvedOptions): SpaceWatch {
-  const space = new SpaceWatch(directory, headroomOf(settings), settings.onWarning)
+/** Warns when the disk of a directory fills or syncs slowly, from now on. */
+function watch(path: string, settings: ResolvedOptions, native: BindingDatabase): Watch[] {
+  const { onWarning, walDir = path } = settings
+  const space = new SpaceWatch(path, headroomOf(settings), onWarning)
+  const syncs = new SyncWatch(walDir, onWarning, () => native.takeLongestSync())
   space.start()
-  return space
+  syncs.start()
+  return [space, syncs]
 }
 
 /** The directory that `target` names; null for none. */
@@ -348,7 +353,7 @@ interface Beside {
   readonly writes: Writes
   readonly events: VersionEvents
   /** None of a database in memory, or one that only reads. */
-  readonly space: SpaceWatch | undefined
+  readonly watches: readonly Watch[] | undefined
 }
 
 type Settings = Pick<
@@ -369,7 +374,7 @@ type Settings = Pick<
 class EmbeddedDatabase implements Database {
   readonly #native: BindingDatabase
   readonly #settings: Settings
-  readonly #space: SpaceWatch | undefined
+  readonly #watches: readonly Watch[] | undefined
   readonly #context: CollectionContext
   readonly #events: VersionEvents
   readonly #refresher: Refresher
@@ -380,7 +385,7 @@ class EmbeddedDatabase implements Database {
   constructor(
     binding: Binding,
     native: BindingDatabase,
-    { lifetime, writes, events, space }: Beside,
+    { lifetime, writes, events, watches }: Beside,
     settings: Settings,
   ) {
     const { durability, readOnly, onWarning, retainVersions, retainMs } = settings
@@ -389,20 +394,22 @@ class EmbeddedDatabase implements Database {
     this.#settings = settings
     this.#clock = retains ? new VersionClock(native, lifetime) : undefined
     this.#native = native
-    this.#space = space
+    this.#watches = watches
     this.#events = events
-    this.#refresher = new Refresher(native, { lifetime, events, onWarning })
+    const structures = new Structures()
+    this.#refresher = new Refresher(native, { lifetime, events, structures, onWarning })
     this.#context = {
       binding,
       lifetime,
       writes,
+      structures,
       ending: this.#ending.signal,
       durability,
       readOnly,
       slowQueries:
         slowQueryMs === undefined ? undefined : new SlowQueries(slowQueryMs, onSlowQuery),
-      commits: space === undefined ? undefined : commitsAtRest(lifetime),
-      tidies: space === undefined ? undefined : tidiesAtRest(lifetime, native),
+      commits: watches === undefined ? undefined : commitsAtRest(lifetime),
+      tidies: watches === undefined ? undefined : tidiesAtRest(lifetime, native),
     }
   }
 
@@ -469,7 +476,7 @@ class EmbeddedDatabase implements Database {
       const events = new VersionEvents()
       const writes = new Writes(lifetime, events)
       const native = unwrap(await this.#native.at(toNativeVersion(version), writes.settle))
-      const beside = { lifetime, writes, events, space: undefined }
+      const beside = { lifetime, writes, events, watches: undefined }
       const settings = { ...this.#settings, readOnly: true }
       return new EmbeddedDatabase(binding, native, beside, settings)
     })
@@ -569,7 +576,7 @@ class EmbeddedDatabase implements Database {
     const closed = lifetime.close(async () => unwrap(await this.#native.close()))
     commits?.stop()
     tidies?.stop()
-    this.#space?.stop()
+    for (const each of this.#watches ?? []) each.stop()
     this.#refresher.stop()
     this.#clock?.stop()
     for (const schedule of this.#schedules) void schedule.stop()

@@ -17,6 +17,7 @@ export type {
   VerifiedBackups,
   VerifyBackupOptions,
 } from './backup.js'
+export type { Altered, AlterOptions, Alteration } from './alter.js'
 export type { Collection } from './collection.js'
 export type { CollectionInfo, Database } from './database.js'
 export type { DoctorOptions, Finding } from './doctor.js'
@@ -24,40 +25,78 @@ export type { DocumentFields, DocumentMetadata, DocumentMetadataInput } from './
 export type { Encryption, EncryptionKey, KeyProvider } from './encryption.js'
 export type { ErrorCode, ErrorDetails } from './errors.js'
 export type {
+  Filter,
+  FilterOrPredicate,
+  FilterValue,
+  GeoBox,
+  GeoRadius,
+  Predicate,
+} from './filter.js'
+export type {
   Fields,
   FieldsInput,
+  FieldPath,
   FieldValue,
   GeoPoint,
   Json,
   Key,
+  MeasuredField,
   Selection,
+  SparseInput,
+  SparseVector,
   Vector,
+  VectorInput,
+  VectorOf,
 } from './infer.js'
-export type { CairnWarning, CompactionPolicy, OpenOptions, SlowQuery } from './options.js'
+export type {
+  CairnWarning,
+  CompactionPolicy,
+  Compression,
+  OpenOptions,
+  SlowQuery,
+} from './options.js'
 export type {
   BaseType,
+  FieldKind,
   FieldType,
   HnswOptions,
+  Language,
   Metric,
   QuantizeOptions,
   Schema,
   StoredSchema,
   StoredVectorField,
+  TextField,
   VectorField,
+  VectorType,
 } from './schema.js'
+export type { Measured, RecallOptions, RecallReport, TuneOptions, TuneReport } from './quality.js'
 export type { BackupSchedule, ScheduleOptions, ScheduleStats } from './schedule.js'
-export type { CollectionStats, DatabaseStats, SegmentStats } from './stats.js'
+export type { BlockCacheStats, CollectionStats, DatabaseStats, SegmentStats } from './stats.js'
 export type { VersionListener } from './internal/version-events.js'
 export type {
+  AggregateOptions,
+  Bucket,
   ColumnFields,
   Columns,
   CompactOptions,
+  CountOptions,
   Durability,
+  FacetCount,
+  FacetOptions,
+  FieldFigures,
+  FigureAnswers,
+  Figures,
+  Fuse,
+  Highlights,
   Hit,
   IngestOptions,
   IngestProgress,
   Keys,
+  Mark,
+  OrderBy,
   ReadOptions,
+  Rerank,
   Row,
   Rows,
   Scan,
@@ -69,8 +108,10 @@ export type {
   SearchQuery,
   SearchStage,
   StoredRecord,
+  TextQuery,
   UpdateColumns,
   UpdateOptions,
+  UpdateWhereOptions,
   UpdateRow,
   Updates,
   WriteOptions,

@@ -8,6 +8,8 @@ export const limits = {
   dimMax: 65_536,
   /** Results of one search. */
   kMax: 10_000,
+  /** Bytes of the words of one search in UTF-8. */
+  wordsBytesMax: 65_536 /* 64 KiB */,
   /** Results of one batch of searches: queries times `k`. */
   batchResultsMax: 10_000_000,
   /** Bytes of one answer: keys, fields and vectors of its records, and 24 a record. The engine looks. */
@@ -32,6 +34,16 @@ export const limits = {
   collectionsMax: 10_000,
   /** Vector fields and declared fields of one schema, each. The engine looks. */
   schemaFieldsMax: 1_000,
+  /** Filters within filters. */
+  filterDepthMax: 32,
+  /** Tests of one filter, and what stands between them. The engine looks. */
+  filterNodesMax: 4_096,
+  /** Values in the lists of one filter. */
+  filterValuesMax: 1_000_000,
+  /** Buckets of one histogram. */
+  bucketsMax: 10_000,
+  /** Queries of one measurement of the recall. */
+  sampleMax: 10_000,
   /** Candidate list of one search. */
   efMax: 100_000,
   /** Settings of a graph; below the least of one: ERR_INVALID_ARGUMENT. */

@@ -4,7 +4,16 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { types } from 'node:util'
 import process from 'node:process'
-import { callback, notYet, numberWithin, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
+import {
+  callback,
+  flag,
+  notYet,
+  numberWithin,
+  oneOf,
+  optionsOf,
+  wholeNumber,
+  wrong,
+} from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { isWellFormed } from './internal/text.js'
 import type { Durability, SearchPlan } from './types.js'
@@ -17,7 +26,7 @@ const timerMs = 2 ** 31 - 1
 
 /** Something the user should know and may ignore. */
 export interface CairnWarning {
-  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM`, `WARN_FREE_SPACE` or `WARN_REFRESH`. */
+  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM`, `WARN_FREE_SPACE`, `WARN_SLOW_SYNC` or `WARN_REFRESH`. */
   readonly code: string
   readonly message: string
   readonly details: Readonly<Record<string, unknown>>
@@ -80,8 +89,26 @@ export interface OpenOptions {
   readonly cacheDir?: string | undefined
   /** Not available in this version. */
   readonly cacheBytes?: number | undefined
-  /** Not adjustable in this version: 256 MiB. */
+  /**
+   * Bytes of stored fields that are kept in memory for later reads, at most; a quarter of `memoryBudget` when
+   * that is less. Integer from 0 (none), default 256 MiB. Larger: fewer reads of the disk by `get`, and by searches that
+   * return fields; `stats().blockCache` tells how many. Scans and merges put nothing in.
+   */
   readonly blockCacheBytes?: number | undefined
+  /**
+   * Whether vectors of segments stay in their files and are compared where the system has them in its cache of pages,
+   * not copied to memory. Default `false`. With it a database may be larger than memory, opens without taking any for
+   * vectors, and a search may wait for the disk, `searchSync` on the JavaScript thread, too. Graphs, keys and new records are in
+   * memory all the same. Checksums are compared when a segment is opened and whenever a vector is returned; not again by
+   * searches, which a file that others overwrite can mislead. One that is cut while it is open answers `ERR_CORRUPT`.
+   * Without effect in an encrypted database, in memory, and on Windows; `stats().mappedBytes` tells.
+   */
+  readonly memoryMap?: boolean | undefined
+  /**
+   * How fields are written to segments. `'lz4'` (default): in compressed blocks, where that makes them smaller by
+   * more than an eighth. `'none'`: as they are. Holds for segments written from now on; all others stay readable.
+   */
+  readonly compression?: Compression | undefined
   /**
    * Versions without a name that stay openable with `at`. Integer from 1, default 1: the newest recorded one.
    * With more than 1, or with `retainMs`, versions are recorded by themselves: at each `db.commit()` that has
@@ -103,8 +130,9 @@ export interface OpenOptions {
   readonly refreshMs?: number | undefined
   /**
    * Told of permissions looser than 700, network file systems, when the disk of the directory has less
-   * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later, and when looking for
-   * a newer version fails, or fails differently. Default `process.emitWarning`. What it throws, or rejects
+   * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later, when a sync of a log takes
+   * longer than a second (once a minute at most, while it still runs too), and when looking for a newer version
+   * fails, or fails differently. Default `process.emitWarning`. What it throws, or rejects
    * with, is ignored: a warning fails nothing.
    */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined
@@ -120,6 +148,9 @@ export interface OpenOptions {
 /** When segments are merged without being asked. */
 export type CompactionPolicy = 'size-tiered' | 'leveled' | 'none'
 
+/** How fields are written to segments. */
+export type Compression = 'lz4' | 'none'
+
 /** Options with every default filled in. */
 export interface ResolvedOptions {
   readonly readOnly: boolean
@@ -128,6 +159,9 @@ export interface ResolvedOptions {
   readonly lockTimeoutMs: number
   readonly memoryBudget: number
   readonly memtableBytes: number
+  readonly blockCacheBytes: number
+  readonly memoryMap: boolean
+  readonly compression: Compression
   readonly walDir: string | undefined
   readonly walBytesMax: number
   readonly compaction: CompactionPolicy
@@ -149,7 +183,6 @@ export interface ResolvedOptions {
 const later = {
   cacheDir: undefined,
   cacheBytes: undefined,
-  blockCacheBytes: 256 * MiB,
 } as const
 
 const names = new Set([
@@ -159,6 +192,9 @@ const names = new Set([
   'lockTimeoutMs',
   'memoryBudget',
   'memtableBytes',
+  'blockCacheBytes',
+  'memoryMap',
+  'compression',
   'walDir',
   'walBytesMax',
   'compaction',
@@ -176,6 +212,8 @@ const names = new Set([
 
 /** The words of `durability`. */
 export const durabilities: readonly Durability[] = ['memory', 'os', 'sync']
+
+const compressions: readonly Compression[] = ['lz4', 'none']
 
 const compactions: readonly CompactionPolicy[] = ['size-tiered', 'leveled', 'none']
 
@@ -199,6 +237,12 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
         : numberWithin(given.lockTimeoutMs, 'lockTimeoutMs', 0, Number.MAX_SAFE_INTEGER),
     memoryBudget: memoryBudget(given.memoryBudget === undefined ? '50%' : given.memoryBudget),
     memtableBytes: bytes(given.memtableBytes, 'memtableBytes', 64 * 1024, 64 * MiB),
+    blockCacheBytes: bytes(given.blockCacheBytes, 'blockCacheBytes', 0, 256 * MiB),
+    memoryMap: given.memoryMap === undefined ? false : flag(given.memoryMap, 'memoryMap'),
+    compression:
+      given.compression === undefined
+        ? 'lz4'
+        : oneOf(given.compression, compressions, 'compression'),
     walDir: given.walDir === undefined ? undefined : pathOf(given.walDir, 'walDir'),
     walBytesMax: bytes(given.walBytesMax, 'walBytesMax', MiB, 512 * MiB),
     compaction:

@@ -20,10 +20,10 @@ import {
   writeNil,
   writeText,
 } from './msgpack/encode.js'
-import type { BaseType, FieldType, SchemaShape } from './schema.js'
+import type { BaseType, FieldKind, SchemaShape } from './schema.js'
 
 interface DeclaredType {
-  readonly kind: FieldType
+  readonly kind: FieldKind
   readonly base: BaseType
   readonly array: boolean
 }

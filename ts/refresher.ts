@@ -1,5 +1,6 @@
 // Looks for what another process has written, by hand and by the clock.
 import { clearInterval, setInterval } from 'node:timers'
+import type { Structures } from './alter.js'
 import { toCairnError } from './errors.js'
 import type { Lifetime } from './internal/lifetime.js'
 import type { BindingDatabase } from './native/binding.js'
@@ -11,6 +12,7 @@ import { tell } from './warnings.js'
 interface Surroundings {
   readonly lifetime: Lifetime
   readonly events: VersionEvents
+  readonly structures: Structures
   readonly onWarning: (warning: CairnWarning) => void
 }
 
@@ -53,10 +55,11 @@ export class Refresher {
   }
 
   /** Looks now. Listeners hear of a newer version before this resolves with it. */
-  async refresh(): Promise<bigint> {
+  async refresh(isAwaited = true): Promise<bigint> {
     try {
-      const version = unwrap(await this.#native.refresh())
+      const version = unwrap(await this.#native.refresh(isAwaited))
       this.#lastError = null
+      this.#surroundings.structures.look()
       this.#surroundings.events.tell(version)
       return version
     } catch (error) {
@@ -71,7 +74,7 @@ export class Refresher {
     this.#looking = true
     const before = this.#lastError
     try {
-      await lifetime.track(this.refresh())
+      await lifetime.track(this.refresh(false))
     } catch (error) {
       const { code, message, details } = toCairnError(error)
       // Once is enough: what is wrong stays wrong until somebody mends it.

@@ -1,26 +1,43 @@
-// Records in the order of their keys, page by page, over one pinned version.
+// Records in the order of their keys or of a field, page by page, over one pinned version.
 import { wrong } from './check.js'
 import { CairnError, toCairnError } from './errors.js'
 import type { Lifetime } from './internal/lifetime.js'
-import type { BindingCollection, BindingScan } from './native/binding.js'
-import { Block, unwrap, type RowObject, type VectorLayout } from './native/from-native.js'
+import type { Binding, BindingCollection, BindingOrder, BindingScan } from './native/binding.js'
+import { Block, type RowObject, type VectorLayout } from './native/from-native.js'
+import { allFields, passes, trimmed, type AnyPredicate } from './predicate.js'
+import { CallersOwn } from './rerank.js'
 import type { NativeSelect } from './search.js'
-import { throwIfAborted } from './signal.js'
+import { orderedCursor } from './shape.js'
+import { throwIfAborted, underSignal } from './signal.js'
 import type { Scan } from './types.js'
 
 /** Records fetched at a time. */
 const pageRows = 256
 
+/** What is read for a function that may look at any field. */
+const everyField = { fields: allFields, names: null } as const
+
 /** What a scan needs to know. */
 export interface ScanRequest {
+  readonly addon: Pick<Binding, 'BindingTicket'>
   readonly binding: BindingCollection
   readonly lifetime: Lifetime
   readonly layout: VectorLayout
   readonly select: NativeSelect
+  /** A function of the caller's that records must pass. */
+  readonly predicate: AnyPredicate | undefined
+  /** For a call of ours, which has to tell what the function throws from what else is thrown. */
+  readonly isInner?: boolean
+  /** JSON. */
+  readonly filter: string | null
   readonly after: string | bigint | null
+  /** Without it by key, ascending. */
+  readonly order: BindingOrder | null
   /** The cursor before the first record. */
   readonly cursor: string
   readonly limit: number
+  /** From the first record on; 0 for none. */
+  readonly deadlineMs: number
   readonly signal: AbortSignal | undefined
 }
 
@@ -31,8 +48,12 @@ export class RecordScan implements Scan<RowObject> {
   #left: number
   #native: BindingScan | undefined
   #page: (RowObject | null)[] = []
+  /** What each row of the page is ordered by, where that is not its key. */
+  #values: readonly Uint8Array[] = []
   #at = 0
   #ended = false
+  /** In the time of `performance.now()`, once the scan has begun. */
+  #deadline: number | undefined
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(request: ScanRequest) {
@@ -73,25 +94,41 @@ export class RecordScan implements Scan<RowObject> {
       return { done: false, value: row }
     } catch (error) {
       this.#end()
-      throw toCairnError(error)
+      if (!(error instanceof CallersOwn)) throw toCairnError(error)
+      throw this.#request.isInner === true ? error : error.error
     }
   }
 
   async #row(): Promise<RowObject | undefined> {
     if (this.#ended) return undefined
     throwIfAborted(this.#request.signal)
-    if (this.#at === this.#page.length) await this.#fetch()
-    const row = this.#page[this.#at]
-    if (row === undefined || row === null) {
+    const { order, predicate, select } = this.#request
+    const row = await this.#nextRow()
+    if (row === undefined) {
       this.#cursor = null
       this.#end()
       return undefined
     }
+    this.#cursor =
+      order === null
+        ? cursorOf(row.key)
+        : orderedCursor(order, this.#values[this.#at] as Uint8Array, row.key)
     this.#at += 1
     this.#left -= 1
-    this.#cursor = cursorOf(row.key)
     if (this.#left === 0) await this.#finish()
-    return row
+    return predicate === undefined ? row : trimmed(row, select)
+  }
+
+  /** The record that comes next, at its place in the page; nothing at the end. */
+  async #nextRow(): Promise<RowObject | undefined> {
+    const { predicate } = this.#request
+    for (;;) {
+      if (this.#at === this.#page.length) await this.#fetch()
+      const row = this.#page[this.#at]
+      if (row === undefined || row === null) return undefined
+      if (predicate === undefined || passes(predicate, row)) return row
+      this.#at += 1
+    }
   }
 
   /** The limit is reached: the cursor stays unless this was also the last record. */
@@ -102,20 +139,41 @@ export class RecordScan implements Scan<RowObject> {
   }
 
   async #fetch(): Promise<void> {
-    const { binding, lifetime, layout, select, after } = this.#request
+    const { addon, binding, lifetime, layout, filter, after, order, signal } = this.#request
+    const { predicate } = this.#request
+    const isAsked = predicate !== undefined
+    const select = isAsked ? { ...this.#request.select, ...everyField } : this.#request.select
     if (!lifetime.open) throw new CairnError('ERR_CLOSED', 'the database is closed')
-    const rows = Math.min(pageRows, this.#left + 1)
+    const rows = isAsked ? pageRows : Math.min(pageRows, this.#left + 1)
     const page = async (): Promise<Uint8Array> => {
-      this.#native ??= unwrap(await binding.scan(after))
-      return unwrap(await this.#native.next(rows, select.fields, select.names, select.vectors))
+      this.#native ??= await underSignal(addon, signal, (ticket) =>
+        binding.scan(after, filter, order, this.#leftMs(), ticket),
+      )
+      const native = this.#native
+      return underSignal(addon, signal, (ticket) =>
+        native.next(rows, select.fields, select.names, select.vectors, this.#leftMs(), ticket),
+      )
     }
-    this.#page = new Block(await lifetime.track(page())).records(layout)
+    const block = new Block(await lifetime.track(page()))
+    this.#page = block.records(layout)
+    this.#values = order === null ? [] : block.orderValues()
     this.#at = 0
+  }
+
+  /** Milliseconds until the scan gives up, 0 for never. */
+  #leftMs(): number {
+    const { deadlineMs } = this.#request
+    if (deadlineMs === 0) return 0
+    this.#deadline ??= performance.now() + deadlineMs
+    const left = this.#deadline - performance.now()
+    if (left > 0) return left
+    throw new CairnError('ERR_DEADLINE', 'the deadline passed')
   }
 
   #end(): void {
     this.#ended = true
     this.#page = []
+    this.#values = []
     this.#at = 0
     this.#native?.close()
   }

@@ -1,14 +1,21 @@
 // Backups that are made by themselves.
 import { clearTimeout, setTimeout } from 'node:timers'
 import type { BackupInfo } from './backup.js'
-import { numberWithin, optionsOf, wholeNumber } from './check.js'
+import { numberWithin, optionsOf, wholeNumber, wrong } from './check.js'
 import { toCairnError, type CairnError } from './errors.js'
+import { parseCron, type Cron } from './internal/cron.js'
 
-/** When backups are made by themselves. */
+/** When backups are made by themselves: `everyMs` or `cron`, one of them. */
 export interface ScheduleOptions {
   /** Milliseconds from the start of one to that of the next. Integer from 1. The first is made after so long. */
-  readonly everyMs: number
-  /** Share by which each wait is longer or shorter, by chance, so that many machines do not begin as one. 0-1, default 0.1. */
+  readonly everyMs?: number | undefined
+  /**
+   * Minute, hour, day of the month, month and day of the week (0-7, Sunday is 0 and 7), in UTC: `'15 3 * * 1-5'` is a quarter
+   * past three from Monday to Friday. Numbers, `*`, ranges, lists, steps (`0-30/10`). Where both days are restricted,
+   * one of them is enough. What a sleeping machine missed is made up for once.
+   */
+  readonly cron?: string | undefined
+  /** Share by which each wait of `everyMs` is longer or shorter, by chance, so that many machines do not begin as one. 0-1, default 0.1. */
   readonly jitter?: number | undefined
   /** After each, all but so many of the newest good ones are removed. Integer from 1; all stay when it is missing. */
   readonly keep?: number | undefined
@@ -31,7 +38,10 @@ export interface BackupSchedule {
 /** Figures of a schedule. */
 export interface ScheduleStats {
   readonly target: string
-  readonly everyMs: number
+  /** Null with `cron`. */
+  readonly everyMs: number | null
+  /** Null with `everyMs`. */
+  readonly cron: string | null
   readonly running: boolean
   readonly made: number
   readonly failed: number
@@ -43,7 +53,10 @@ export interface ScheduleStats {
 /** Longest wait of a timer. */
 const timerMsMax = 2 ** 31 - 1
 
-const names = new Set(['everyMs', 'jitter', 'keep'])
+/** A time of the wall clock is looked for so often: a machine may sleep, and its clock be set. */
+const lookMsMax = 60_000
+
+const names = new Set(['everyMs', 'cron', 'jitter', 'keep'])
 
 /** What a schedule runs. */
 export interface ScheduledWork {
@@ -54,8 +67,8 @@ export interface ScheduledWork {
 /** Makes backups now and then, one at a time. Its timer keeps no process alive. */
 export class Schedule implements BackupSchedule {
   readonly #target: string
-  readonly #everyMs: number
-  readonly #jitter: number
+  readonly #when: When
+  readonly #now: () => number
   readonly #keep: number | undefined
   readonly #work: ScheduledWork
   #timer: NodeJS.Timeout | undefined
@@ -67,11 +80,17 @@ export class Schedule implements BackupSchedule {
   #last: BackupInfo | null = null
   #lastError: CairnError | null = null
 
-  constructor(target: string, options: ScheduleOptions, work: ScheduledWork) {
+  /** `now`: wall time in milliseconds since 1970 UTC. */
+  constructor(
+    target: string,
+    options: ScheduleOptions,
+    work: ScheduledWork,
+    now: () => number = Date.now,
+  ) {
     const given = optionsOf<ScheduleOptions>(options, names, 'schedule options')
     this.#target = target
-    this.#everyMs = wholeNumber(given.everyMs, 'everyMs', 1, timerMsMax)
-    this.#jitter = given.jitter === undefined ? 0.1 : numberWithin(given.jitter, 'jitter', 0, 1)
+    this.#when = whenOf(given)
+    this.#now = now
     this.#keep =
       given.keep === undefined
         ? undefined
@@ -109,7 +128,8 @@ export class Schedule implements BackupSchedule {
   stats(): ScheduleStats {
     return {
       target: this.#target,
-      everyMs: this.#everyMs,
+      everyMs: this.#when.everyMs ?? null,
+      cron: this.#when.cron?.text ?? null,
       running: this.running,
       made: this.#made,
       failed: this.#failed,
@@ -120,8 +140,23 @@ export class Schedule implements BackupSchedule {
   }
 
   #arm(): void {
-    const wait = waitMs(this.#everyMs, this.#jitter, Math.random())
+    const when = this.#when
+    if (when.cron !== undefined) {
+      this.#await(when.cron.times.next(new Date(this.#now())).getTime())
+      return
+    }
+    const wait = waitMs(when.everyMs, when.jitter, Math.random())
     this.#timer = setTimeout(() => this.#fire(), wait).unref()
+  }
+
+  /** Waits for a time of the wall clock. */
+  #await(due: number): void {
+    const left = due - this.#now()
+    if (left <= 0) {
+      this.#fire()
+      return
+    }
+    this.#timer = setTimeout(() => this.#await(due), Math.min(left, lookMsMax)).unref()
   }
 
   #fire(): void {
@@ -147,6 +182,28 @@ export class Schedule implements BackupSchedule {
       this.#lastError = toCairnError(error)
     }
   }
+}
+
+/** By the clock, or by the calendar. */
+type When =
+  | { readonly everyMs: number; readonly jitter: number; readonly cron?: undefined }
+  | { readonly cron: { readonly text: string; readonly times: Cron }; readonly everyMs?: undefined }
+
+function whenOf({ everyMs, cron, jitter }: Partial<ScheduleOptions>): When {
+  if (cron === undefined) {
+    return {
+      everyMs: wholeNumber(everyMs, 'everyMs', 1, timerMsMax),
+      jitter: jitter === undefined ? 0.1 : numberWithin(jitter, 'jitter', 0, 1),
+    }
+  }
+  for (const [path, other] of Object.entries({ everyMs, jitter })) {
+    if (other !== undefined) throw wrong(`${path} does not go with cron`, 'cron alone', other, path)
+  }
+  const times = typeof cron === 'string' ? parseCron(cron) : undefined
+  if (times === undefined || typeof cron !== 'string') {
+    throw wrong('cron has five fields', "such as '15 3 * * 1-5'", cron, 'cron')
+  }
+  return { cron: { text: cron, times } }
 }
 
 /** How long a timer waits. `random`: from 0 to below 1. */

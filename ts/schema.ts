@@ -24,22 +24,36 @@ export interface Schema {
   readonly fields?: Readonly<Record<string, FieldType>> | undefined
   /** Fields that are not declared: kept (`'allow'`, default) or refused. */
   readonly extra?: 'allow' | 'reject' | undefined
+  /**
+   * Name of a field of type `'date'` that ends records: from its instant on, by the clock of this machine, a
+   * record is hidden from every call, and later removed. One without the field, or with `null`, stays.
+   */
+  readonly expiresAt?: string | undefined
 }
 
 /** One vector field. */
 export interface VectorField {
-  /** Components of each vector. Integer 1-65 536. */
+  /** Components of each vector; bits of a `'binary'` one, a multiple of 8. Integer 1-65 536. */
   readonly dim: number
-  /** How distance is measured; see `SearchQuery`. */
+  /** How distance is measured; see `SearchQuery`. `'hamming'` is that of `'binary'` fields, and their only one. */
   readonly metric: Metric
-  /** Storage of a component. Default `'f32'`, the only one of this version. */
-  readonly type?: 'f32' | 'f16' | 'i8' | 'binary' | 'sparse' | 'multi' | undefined
+  /**
+   * What a vector is made of, in memory and on disk. `'f32'` (default) and `'f16'` are given and read as
+   * `Float32Array`, and of `'f16'` rounded to 16 bits (at most 65,504 either way); `'i8'` as `Int8Array`; `'binary'`
+   * as `Uint8Array` of `dim / 8` bytes. Distances are those of what is stored. `'sparse'` is given and read as
+   * `{ indices, values }`, indexes rising and below `dim`; its metric is `'dot'`, and records that share no index with
+   * a query are not found by it. `'multi'` is not available yet.
+   */
+  readonly type?: VectorType | 'multi' | undefined
   /** Default `'auto'`: exact while small, a graph above. `'qg'` and `'ivf'` are not available yet. */
   readonly index?: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf' | HnswOptions | undefined
   /** Default `'auto'`. Only `'auto'` and `'none'` in this version. */
   readonly quantize?:
     'auto' | 'none' | 'sq8' | 'sq4' | 'pq' | 'rabitq' | QuantizeOptions | undefined
 }
+
+/** What the vectors of a field are made of. */
+export type VectorType = 'f32' | 'f16' | 'i8' | 'binary' | 'sparse'
 
 /** How distance is measured. Smaller is nearer for each. */
 export type Metric = 'cosine' | 'l2' | 'dot' | 'l1' | 'hamming'
@@ -78,8 +92,26 @@ export type QuantizeOptions =
 export type BaseType =
   'keyword' | 'text' | 'int' | 'float' | 'bool' | 'date' | 'geo' | 'json' | 'bytes'
 
-/** Type of a field: of one value, or with `[]` of an array of them. */
-export type FieldType = BaseType | `${BaseType}[]`
+/** Type of values: of one, or with `[]` of an array of them. */
+export type FieldKind = BaseType | `${BaseType}[]`
+
+/** Type of a field: of its values, or of a text field with how it is searched. */
+export type FieldType = FieldKind | TextField
+
+/** A text field with how it is searched by its words. `{ type: 'text' }` is the same as `'text'`. */
+export interface TextField {
+  readonly type: 'text' | 'text[]'
+  /**
+   * Language of the texts: words are reduced to their stems, and the most common ones are left out. Default
+   * `'none'`: words as they are, in lower case.
+   */
+  readonly language?: Language | undefined
+  /** What scores in this field are multiplied by. 0.000001-1,000,000, default 1. */
+  readonly weight?: number | undefined
+}
+
+/** A language that texts are written in. */
+export type Language = (typeof languages)[number]
 
 /** A schema with every default filled in, as listings show it. */
 export interface StoredSchema {
@@ -87,13 +119,17 @@ export interface StoredSchema {
   readonly vectors: Readonly<Record<string, StoredVectorField>>
   readonly fields: Readonly<Record<string, FieldType>>
   readonly extra: 'allow' | 'reject'
+  /** Absent where records stay until they are removed. */
+  readonly expiresAt?: string | undefined
+  /** Fields whose index was dropped (`Collection.alter`); absent where there are none. */
+  readonly unindexed?: readonly string[] | undefined
 }
 
 /** A vector field with every default filled in. */
 export interface StoredVectorField {
   readonly dim: number
   readonly metric: Metric
-  readonly type: 'f32'
+  readonly type: VectorType
   readonly index:
     'auto' | 'flat' | Readonly<Required<{ [K in keyof HnswOptions]: NonNullable<HnswOptions[K]> }>>
   readonly quantize: 'none'
@@ -103,8 +139,19 @@ export interface StoredVectorField {
 export interface SchemaShape {
   readonly key: 'string' | 'u64'
   readonly vectors: readonly VectorShape[]
-  readonly fields: readonly { readonly name: string; readonly kind: FieldType }[]
+  readonly fields: readonly FieldShape[]
   readonly rejectExtra: boolean
+  readonly expiresAt?: string | undefined
+  /** Only of what is stored. */
+  readonly unindexed?: readonly string[] | undefined
+}
+
+/** A field as the native side takes it; language and weight of a text field that has other than the defaults. */
+export interface FieldShape {
+  readonly name: string
+  readonly kind: FieldKind
+  readonly language?: Language | undefined
+  readonly weight?: number | undefined
 }
 
 /** A vector field as the native side takes it. */
@@ -112,6 +159,7 @@ export interface VectorShape {
   readonly name: string
   readonly dim: number
   readonly metric: Metric
+  readonly type: VectorType
   readonly index: 'auto' | 'flat' | 'hnsw'
   readonly hnsw?: HnswShape | undefined
 }
@@ -131,8 +179,32 @@ export const baseTypes: readonly BaseType[] = [
   'bytes',
 ]
 
-const schemaNames = new Set(['key', 'vectors', 'fields', 'extra'])
+/** Every language. */
+const languages = [
+  'none',
+  'arabic',
+  'danish',
+  'dutch',
+  'english',
+  'finnish',
+  'french',
+  'german',
+  'greek',
+  'hungarian',
+  'italian',
+  'norwegian',
+  'portuguese',
+  'romanian',
+  'russian',
+  'spanish',
+  'swedish',
+  'tamil',
+  'turkish',
+] as const
+
+const schemaNames = new Set(['key', 'vectors', 'fields', 'extra', 'expiresAt'])
 const vectorNames = new Set(['dim', 'metric', 'type', 'index', 'quantize'])
+const textNames = new Set(['type', 'language', 'weight'])
 const hnswNames = new Set(['kind', 'm', 'm0', 'mMax', 'efConstruction', 'levelMult'])
 const metrics: readonly Metric[] = ['cosine', 'l2', 'dot', 'l1', 'hamming']
 const indexKinds = ['auto', 'flat', 'hnsw', 'qg', 'ivf'] as const
@@ -147,14 +219,25 @@ const quantizers = ['auto', 'none', 'sq8', 'sq4', 'pq', 'rabitq'] as const
 export function toShape(schema: unknown): SchemaShape {
   if (!isPlainObject(schema)) throw wrong('a schema must be a plain object', 'object', schema)
   refuseUnknown(schema, schemaNames, 'the schema')
-  const { key, vectors, fields, extra } = schema
-  return {
+  const { key, vectors, fields, extra, expiresAt } = schema
+  const shape: SchemaShape = {
     key: key === undefined ? 'string' : oneOf(key, ['string', 'u64'], 'key'),
     vectors: vectorShapes(vectors),
     fields: fieldShapes(fields),
     rejectExtra:
       extra === undefined ? false : oneOf(extra, ['allow', 'reject'], 'extra') === 'reject',
   }
+  if (expiresAt === undefined) return shape
+  return { ...shape, expiresAt: dateOf(expiresAt, shape.fields) }
+}
+
+/** The name of a field that holds one date. */
+function dateOf(name: unknown, fields: readonly FieldShape[]): string {
+  const dates = fields.filter(({ kind }) => kind === 'date').map((field) => field.name)
+  const found = dates.find((date) => date === name)
+  if (found !== undefined) return found
+  const expected = dates.length === 0 ? 'a field declared as date' : dates.join(' | ')
+  throw wrong('records expire at a field that is declared as a date', expected, name, 'expiresAt')
 }
 
 /** The public form of what the native side stores. */
@@ -162,8 +245,10 @@ export function fromShape(shape: SchemaShape): StoredSchema {
   return {
     key: shape.key,
     vectors: Object.fromEntries(shape.vectors.map((field) => [field.name, storedVector(field)])),
-    fields: Object.fromEntries(shape.fields.map(({ name, kind }) => [name, kind])),
+    fields: Object.fromEntries(shape.fields.map((field) => [field.name, storedField(field)])),
     extra: shape.rejectExtra ? 'reject' : 'allow',
+    ...(shape.expiresAt === undefined ? {} : { expiresAt: shape.expiresAt }),
+    ...(shape.unindexed === undefined ? {} : { unindexed: shape.unindexed }),
   }
 }
 
@@ -190,18 +275,42 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
   if (!isPlainObject(field))
     throw wrong('a vector field is an object', '{ dim, metric }', field, path)
   refuseUnknown(field, vectorNames, path)
-  if (field['type'] !== undefined && oneOf(field['type'], vectorTypes, `${path}.type`) !== 'f32') {
-    throw notYet(`${path}.type`, field['type'])
-  }
+  const type = vectorType(field['type'], `${path}.type`)
   refuseQuantizer(field['quantize'], `${path}.quantize`)
   const metric = oneOf(field['metric'], metrics, `${path}.metric`)
-  if (metric === 'hamming') throw notYet(`${path}.metric`, metric)
-  return {
-    name,
-    dim: wholeNumber(field['dim'], `${path}.dim`, 1, limits.dimMax),
-    metric,
-    ...indexShape(field['index'], `${path}.index`),
+  if ((metric === 'hamming') !== (type === 'binary')) {
+    const expected = type === 'binary' ? 'hamming' : 'cosine | l2 | dot | l1'
+    throw wrong(
+      'hamming is for binary fields, and they have no other',
+      expected,
+      metric,
+      `${path}.metric`,
+    )
   }
+  const dim = wholeNumber(field['dim'], `${path}.dim`, 1, limits.dimMax)
+  if (type === 'binary' && dim % 8 !== 0) {
+    throw wrong('a binary field has whole bytes', 'a multiple of 8', dim, `${path}.dim`)
+  }
+  const index = indexShape(field['index'], `${path}.index`)
+  if (type === 'sparse') {
+    if (metric !== 'dot')
+      throw wrong('a sparse field has the metric dot', 'dot', metric, `${path}.metric`)
+    if (index.index === 'hnsw')
+      throw wrong('a sparse field has no graph', 'auto | flat', index.index, `${path}.index`)
+  }
+  return { name, dim, metric, type, ...index }
+}
+
+function vectorType(type: unknown, path: string): VectorType {
+  if (type === undefined) return 'f32'
+  const known = oneOf(type, vectorTypes, path)
+  if (known === 'multi') throw notYet(path, known)
+  return known
+}
+
+/** Numbers of a vector as it crosses over: its components, and of bits the bytes. Not of a sparse one. */
+export function widthOf({ dim, type }: Pick<VectorShape, 'dim' | 'type'>): number {
+  return type === 'binary' ? dim / 8 : dim
 }
 
 function indexShape(index: unknown, path: string): Pick<VectorShape, 'index' | 'hnsw'> {
@@ -246,28 +355,49 @@ function refuseQuantizer(quantize: unknown, path: string): void {
   throw notYet(path, oneOf(quantize, quantizers, path))
 }
 
-function fieldShapes(fields: unknown): { name: string; kind: FieldType }[] {
+/** Fields with their types, which stand at `at`. */
+export function fieldShapes(fields: unknown, at = 'fields'): FieldShape[] {
   if (fields === undefined) return []
   if (!isPlainObject(fields))
-    throw wrong('fields is an object of types', '{ [name]: type }', fields, 'fields')
+    throw wrong(`${at} is an object of types`, '{ [name]: type }', fields, at)
   return Object.keys(fields).map((name) => ({
     name: wellFormed(name),
-    kind: fieldType(fields[name], name),
+    ...fieldShape(fields[name], name, `${at}.${name}`),
   }))
 }
 
+function fieldShape(field: unknown, name: string, path: string): Omit<FieldShape, 'name'> {
+  if (!isPlainObject(field)) return { kind: fieldKind(field, name, path) }
+  refuseUnknown(field, textNames, path)
+  const { type, language, weight } = field
+  const kind = oneOf(type, ['text', 'text[]'], `${path}.type`)
+  const spoken = language === undefined ? 'none' : oneOf(language, languages, `${path}.language`)
+  const share = weight === undefined ? 1 : weightOf(weight, `${path}.weight`)
+  return spoken === 'none' && share === 1 ? { kind } : { kind, language: spoken, weight: share }
+}
+
+/** What scores are multiplied by. */
+export function weightOf(value: unknown, path: string): number {
+  return numberWithin(value, path, 1e-6, 1e6)
+}
+
+function storedField({ kind, language, weight }: FieldShape): FieldType {
+  if (typeof language !== 'string' || typeof weight !== 'number') return kind
+  return { type: kind as TextField['type'], language, weight }
+}
+
 /** A name that UTF-8 can hold: half a character would become another one on the way, and so another name. */
-function wellFormed(name: string): string {
+export function wellFormed(name: string): string {
   if (isWellFormed(name)) return name
   throw new CairnError('ERR_INVALID_NAME', 'a field name has half a character', { name })
 }
 
-function fieldType(kind: unknown, name: string): FieldType {
+function fieldKind(kind: unknown, name: string, path: string): FieldKind {
   const base = typeof kind === 'string' && kind.endsWith('[]') ? kind.slice(0, -2) : kind
-  if (baseTypes.some((type) => type === base)) return kind as FieldType
+  if (baseTypes.some((type) => type === base)) return kind as FieldKind
   const meant = typeof base === 'string' ? nearest(base, baseTypes) : undefined
   throw new CairnError('ERR_INVALID_ARGUMENT', 'unknown type of a field', {
-    path: `fields.${name}`,
+    path,
     field: name,
     expected: baseTypes.join(' | '),
     got: typeof kind === 'string' ? kind : typeof kind,
@@ -275,8 +405,8 @@ function fieldType(kind: unknown, name: string): FieldType {
   })
 }
 
-function storedVector({ dim, metric, index, hnsw }: VectorShape): StoredVectorField {
-  const common = { dim, metric, type: 'f32', quantize: 'none' } as const
+function storedVector({ dim, metric, type, index, hnsw }: VectorShape): StoredVectorField {
+  const common = { dim, metric, type, quantize: 'none' } as const
   if (index !== 'hnsw') return { ...common, index }
   const {
     m = 16,

@@ -12,19 +12,34 @@ import {
   wrong,
 } from './check.js'
 import { CairnError } from './errors.js'
+import { toNativeFilter } from './filter.js'
 import { isWellFormed } from './internal/text.js'
 import { limits } from './limits.js'
-import type { FieldsWanted } from './native/binding.js'
-import { toFloats, toMatrix } from './native/to-native.js'
+import type { BindingShape, BindingSources, FieldsWanted } from './native/binding.js'
+import { endToEnd, toColumn, toFloats } from './native/to-native.js'
+import { allFields, parted, type AnyPredicate } from './predicate.js'
+import { rerankDepth, type AnyRerank } from './rerank.js'
 import type { SchemaShape, VectorShape } from './schema.js'
+import { checkList, shapeNames, toLike, toNativeShape } from './shape.js'
 import { checkSignal } from './signal.js'
+import { sourceNames, toNativeSources } from './sources.js'
 
 /** A checked search. `numbers` and `vector` are read by the addon before its call returns. */
 export interface NativeQuery {
   readonly vector: Float32Array
   readonly numbers: Float64Array
   readonly names: string[] | null
+  /** JSON. */
+  readonly filter: string | null
+  /** What it is beyond the records nearest to the vector. */
+  readonly shape: BindingShape | null
+  /** Null for one vector. */
+  readonly sources: BindingSources | null
   readonly signal: AbortSignal | undefined
+  /** A function of the caller's that hits must pass, and which fields they keep then. */
+  readonly predicate?: { readonly test: AnyPredicate; readonly select: NativeSelect } | undefined
+  /** A function of the caller's, and how many hits it leaves. */
+  readonly rerank: { readonly order: AnyRerank; readonly k: number } | undefined
 }
 
 /** A checked batch of searches. */
@@ -32,6 +47,8 @@ export interface NativeBatchQuery {
   readonly vectors: Float32Array
   readonly queries: number
   readonly numbers: Float64Array
+  /** JSON. */
+  readonly filter: string | null
   readonly signal: AbortSignal | undefined
 }
 
@@ -56,15 +73,27 @@ const effortNames = [
   'rerank',
   'maxDistance',
   'minScore',
+  'filter',
   'deadlineMs',
   'signal',
 ]
 /** What later versions answer; naming it is better than calling it unknown. */
-const laterNames = ['filter', 'text', 'like', 'fuse', 'groupBy', 'diversity', 'explain']
-const queryNames = new Set([...effortNames, ...laterNames, 'vector', 'select', 'vectors'])
-const batchNames = new Set([...effortNames, ...laterNames, 'vectors'])
+const laterNames = ['explain']
+const ownNames = ['vector', 'select', 'vectors']
+const allNames = [...effortNames, ...laterNames, ...shapeNames, ...sourceNames]
+const queryNames = new Set([...allNames, ...ownNames])
+const batchNames = new Set([...allNames, 'vectors'])
+
+/** What a search has that is by no vector of its own. */
+const noVector = new Float32Array(0)
 
 type Members = Record<string, unknown>
+
+/** A vector as it was given, and the position of its field. */
+interface AskedVector {
+  readonly field: number
+  readonly value: unknown
+}
 
 /**
  * Checks a search.
@@ -73,14 +102,74 @@ type Members = Record<string, unknown>
  */
 export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
   const given = members(query, queryNames, 'a search')
-  const { field, value } = vectorOf(given['vector'], shape, 'vector')
-  const { dim, name } = shape.vectors[field] as VectorShape
+  const like = given['like'] === undefined ? undefined : toLike(given['like'], shape)
+  const hasText = given['text'] !== undefined
+  // A vector that is there and undefined is a mistake, and not a wish for any records.
+  const isList = like === undefined && !hasText && !('vector' in given)
+  for (const name of ['vector', 'text']) {
+    if (like === undefined || given[name] === undefined) continue
+    throw wrong(`${name} and like exclude each other`, 'one of them', given['like'], 'like')
+  }
+  if (isList) checkList(given)
+  const isElse = like !== undefined || isList
+  const asked = isElse ? [] : vectorsOf(given['vector'], shape, hasText)
+  const native = toNativeShape(given, like, isList, shape)
   const select = toNativeSelect(given, shape)
-  const vector = toFloats(value, dim, { field: name })
+  const sources = toNativeSources(given, asked, shape)
+  if (sources !== null) refuseShape(given)
+  const vector = floatsOf(asked, shape)
+  const { declared, predicate } = parted(given['filter'])
+  const filter = toNativeFilter(declared, shape)
   const signal = checkSignal(given['signal'])
-  const numbers = numbersOf(given, field, select)
+  const read = predicate === undefined ? select : { ...select, fields: allFields, names: null }
+  const numbers = numbersOf(given, like?.field ?? asked[0]?.field ?? 0, read)
+  const rerank = rerankOf(given, numbers)
+  if (predicate !== undefined) {
+    refuseWithPredicate(given, asked.length + Number(hasText))
+    // It is asked in rounds, and the caller's own memory and this one array may change between them.
+    return {
+      vector: vector.slice(),
+      numbers: numbers.slice(),
+      names: null,
+      filter,
+      shape: native,
+      sources,
+      signal,
+      predicate: { test: predicate, select },
+      rerank,
+    }
+  }
   // A signal may be anybody's object, whose members search before this one is asked.
-  return { vector, numbers: signal ? numbers.slice() : numbers, names: select.names, signal }
+  const own = signal ? numbers.slice() : numbers
+  return {
+    vector,
+    numbers: own,
+    names: select.names,
+    filter,
+    shape: native,
+    sources,
+    signal,
+    rerank,
+  }
+}
+
+/**
+ * Checks a search whose hits nobody orders anew, and of which no function is asked unless it `asks`.
+ *
+ * @throws {CairnError} as {@link toNativeQuery}.
+ */
+export function toPlainQuery(
+  query: unknown,
+  shape: SchemaShape,
+  what: string,
+  asks = false,
+): NativeQuery {
+  const given = toNativeQuery(query, shape)
+  if (given.predicate !== undefined && !asks) {
+    throw wrong(`${what} asks no function`, 'a filter', given.predicate.test, 'filter')
+  }
+  if (given.rerank === undefined) return given
+  throw wrong(`${what} calls no function`, 'boolean | number', given.rerank.order, 'rerank')
 }
 
 /**
@@ -90,10 +179,21 @@ export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
  */
 export function toNativeBatchQuery(query: unknown, shape: SchemaShape): NativeBatchQuery {
   const given = members(query, batchNames, 'a batch of searches')
+  for (const name of shapeNames) {
+    if (given[name] === undefined) continue
+    throw wrong(`a batch of searches has no ${name}`, 'vectors alone', given[name], name)
+  }
+  if (typeof given['rerank'] === 'function') {
+    throw wrong('a batch calls no function', 'boolean | number', given['rerank'], 'rerank')
+  }
+  for (const name of sourceNames) {
+    if (given[name] === undefined) continue
+    throw wrong('a batch is of searches for one vector each', 'no such member', given[name], name)
+  }
   const { field, value } = vectorOf(given['vectors'], shape, 'vectors')
-  const { dim, name } = shape.vectors[field] as VectorShape
-  const vectors = toMatrix(value, undefined, dim, { field: name })
-  const queries = vectors.length / dim
+  const asked = shape.vectors[field] as VectorShape
+  const { floats: vectors, count: queries } = toColumn(value, undefined, asked)
+  const filter = toNativeFilter(given['filter'], shape)
   const numbers = numbersOf(given, field, { fields: 0, names: null, vectors: false })
   const results = queries * (numbers[1] as number)
   if (queries > limits.batchRowsMax || results > limits.batchResultsMax) {
@@ -104,7 +204,7 @@ export function toNativeBatchQuery(query: unknown, shape: SchemaShape): NativeBa
     })
   }
   const signal = checkSignal(given['signal'])
-  return { vectors, queries, numbers: signal ? numbers.slice() : numbers, signal }
+  return { vectors, queries, numbers: signal ? numbers.slice() : numbers, filter, signal }
 }
 
 /** Checks `select` and `vectors`. */
@@ -151,23 +251,75 @@ function members(query: unknown, known: ReadonlySet<string>, what: string): Memb
   return given
 }
 
+/** The vectors of a query in the order of their fields; none where words may stand alone. */
+function vectorsOf(given: unknown, shape: SchemaShape, hasText: boolean): AskedVector[] {
+  if (given === undefined && hasText) return []
+  const isNamed = isObject(given) && !types.isTypedArray(given)
+  if (!isNamed || shape.vectors.length === 1) return [vectorOf(given, shape, 'vector')]
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined)
+  if (entries.length < 2) return [vectorOf(given, shape, 'vector')]
+  const asked = entries.map((entry) => namedVector(entry, shape, 'vector'))
+  return asked.sort((a, b) => a.field - b.field)
+}
+
+/** Refuses what a search by words, or by several vectors, does not have. */
+function refuseShape(given: Members): void {
+  for (const name of ['groupBy', 'diversity']) {
+    if (given[name] === undefined) continue
+    throw wrong(`${name} is for a search with one vector`, 'no such member', given[name], name)
+  }
+}
+
+/** Refuses a function where its hits depend on those that it leaves out. */
+function refuseWithPredicate(given: Members, sources: number): void {
+  const what = 'a function is for hits that come one by one'
+  for (const name of ['groupBy', 'diversity']) {
+    if (given[name] !== undefined) throw wrong(what, `no ${name}`, given['filter'], 'filter')
+  }
+  if (sources > 1) throw wrong(what, 'one vector, or text', given['filter'], 'filter')
+}
+
+/** All vectors of a query end to end. */
+function floatsOf(asked: readonly AskedVector[], shape: SchemaShape): Float32Array {
+  const parts = asked.map(({ field, value }) =>
+    toFloats(value, shape.vectors[field] as VectorShape),
+  )
+  const [only = noVector, ...others] = parts
+  return others.length === 0 ? only : endToEnd(parts)
+}
+
+/** Whether an object is a sparse vector, and not vectors by field: where there is one field, it is not both. */
+function isOneSparse(given: object, { vectors }: SchemaShape): boolean {
+  if (vectors.length !== 1 || vectors[0]?.type !== 'sparse') return false
+  return 'indices' in given && 'values' in given
+}
+
 /** The one vector of a query and the field it is for. */
-function vectorOf(
-  given: unknown,
-  shape: SchemaShape,
-  path: string,
-): { field: number; value: unknown } {
-  if (given === undefined) throw wrong(`a search needs ${path}`, 'a vector', given, path)
-  if (!isObject(given) || types.isTypedArray(given)) {
+function vectorOf(given: unknown, shape: SchemaShape, path: string): AskedVector {
+  if (given === undefined)
+    throw wrong(
+      `a search needs ${path}`,
+      path === 'vector' ? 'a vector, or text' : 'vectors',
+      given,
+      path,
+    )
+  if (!isObject(given) || types.isTypedArray(given) || isOneSparse(given, shape)) {
     if (shape.vectors.length === 1) return { field: 0, value: given }
     throw wrong('the schema has several vector fields: name one', namesOf(shape), given, path)
   }
   const own = Object.entries(given).filter(([, value]) => value !== undefined)
   const [entry] = own
   if (entry === undefined || own.length > 1) {
-    throw wrong('a search is for one vector field', `one of ${namesOf(shape)}`, own.length, path)
+    throw wrong('a vector field must be named', `one of ${namesOf(shape)}`, own.length, path)
   }
-  const [name, value] = entry
+  return namedVector(entry, shape, path)
+}
+
+function namedVector(
+  [name, value]: readonly [string, unknown],
+  shape: SchemaShape,
+  path: string,
+): AskedVector {
   const field = shape.vectors.findIndex((candidate) => candidate.name === name)
   if (field === -1)
     throw wrong('the schema has no such vector field', namesOf(shape), name, `${path}.${name}`)
@@ -216,15 +368,36 @@ function effort({ recall, efSearch, exact }: Members, k: number): [kind: number,
 }
 
 function checkRerank(rerank: unknown): void {
-  if (rerank === undefined || typeof rerank === 'boolean') return
+  if (rerank === undefined || typeof rerank === 'boolean' || typeof rerank === 'function') return
   wholeNumber(rerank, 'rerank', 1, limits.efMax)
+}
+
+/** A function that orders hits anew; it gets more of them than it leaves. */
+function rerankOf(
+  { rerank, groupBy, diversity }: Members,
+  query: Float64Array,
+): NativeQuery['rerank'] {
+  if (typeof rerank !== 'function') return undefined
+  if (groupBy !== undefined || diversity !== undefined) {
+    const what = 'groups and diverse hits have an order of their own'
+    throw wrong(what, 'boolean | number', rerank, 'rerank')
+  }
+  const k = query[1] as number
+  query[1] = Math.max(k, rerankDepth)
+  return { order: rerank as AnyRerank, k }
 }
 
 function finite(value: unknown, path: string): number {
   return numberWithin(value, path, -Number.MAX_VALUE, Number.MAX_VALUE)
 }
 
-function positive(value: unknown, path: string): number {
+/** A number of milliseconds. */
+export function positive(value: unknown, path: string): number {
   if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value
   throw wrong(`${path} must be above 0`, 'number of milliseconds', value, path)
+}
+
+/** Milliseconds after which a call gives up, 0 for never. */
+export function deadlineOf({ deadlineMs }: { readonly deadlineMs?: number | undefined }): number {
+  return deadlineMs === undefined ? 0 : positive(deadlineMs, 'deadlineMs')
 }

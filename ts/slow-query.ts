@@ -23,8 +23,11 @@ export class SlowQueries {
   }
 
   /** Call it when a search begins, and what it returns when it has been answered. */
-  begin(collection: BindingCollection, { vector, numbers }: NativeQuery): () => void {
-    const copy = { vector: vector.slice(), numbers: numbers.slice() }
+  begin(
+    collection: BindingCollection,
+    { vector, numbers, filter, shape, sources }: NativeQuery,
+  ): () => void {
+    const copy = { vector: vector.slice(), numbers: numbers.slice(), filter, shape, sources }
     const start = performance.now()
     return () => {
       const elapsedMs = performance.now() - start
@@ -36,7 +39,13 @@ export class SlowQueries {
 
   async #note(
     collection: BindingCollection,
-    { vector, numbers }: Pick<NativeQuery, 'vector' | 'numbers'>,
+    {
+      vector,
+      numbers,
+      filter,
+      shape,
+      sources,
+    }: Pick<NativeQuery, 'vector' | 'numbers' | 'filter' | 'shape' | 'sources'>,
     elapsedMs: number,
   ): Promise<void> {
     const { name } = collection
@@ -44,7 +53,9 @@ export class SlowQueries {
     if (!this.#explaining) {
       this.#explaining = true
       try {
-        const { version, hits, stages } = unwrap(await collection.explain(vector, numbers, null))
+        const { version, hits, stages } = unwrap(
+          await collection.explain(vector, numbers, filter, shape, sources, null),
+        )
         plan = {
           version,
           keys: new Block(hits).keys(),

@@ -33,7 +33,16 @@ export interface CollectionStats {
   readonly deadBytes: number
   readonly keyIndexBytes: number
   readonly vectorBytes: number
+  /**
+   * Vectors that stay in their files, see `memoryMap`: not memory of this process, but pages of the system that it
+   * takes back at will. 0 where nothing is mapped.
+   */
+  readonly mappedBytes: number
   readonly graphBytes: number
+  /** Of segments: words of texts, and which records have them. */
+  readonly textBytes: number
+  /** Of segments, by field: its index. */
+  readonly fieldIndexBytes: Readonly<Record<string, number>>
   /** Why the last flush, merge or refresh failed, if it did; of a damaged collection, why it could not be opened. */
   readonly lastBackgroundError: string | null
   /** When that was. */
@@ -50,6 +59,12 @@ export interface SegmentStats {
   readonly diskBytes: number
   readonly memoryBytes: number
   readonly index: 'flat' | 'hnsw'
+  /**
+   * The recall@10 that the graph over the first vector field reaches with candidate lists of these lengths
+   * (`efSearch`), shortest first; measured when it was built, on rows of its own. What `search({ recall })` goes by.
+   * Empty without a graph.
+   */
+  readonly calibration: readonly { readonly ef: number; readonly recall: number }[]
   /** Share of rows that are deleted or replaced, 0 ... 1. */
   readonly tombstoneRatio: number
   /** Tier, from 0: segments of one tier are within a factor of four, and merged together. */
@@ -62,6 +77,18 @@ export interface SegmentStats {
   /** Versions of its rows. */
   readonly versionMin: bigint
   readonly versionMax: bigint
+}
+
+/** Figures of the cache of stored fields, of all collections. The hit ratio is `hits / (hits + misses)`. */
+export interface BlockCacheStats {
+  /** Reads of a record's fields that found their block in memory, since the database was opened. */
+  readonly hits: number
+  /** Reads that had to go to the file. Scans and merges count as neither. */
+  readonly misses: number
+  /** Bytes that the cache takes. */
+  readonly bytes: number
+  /** Bytes that it takes at most: `blockCacheBytes`, or a quarter of `memoryBudget`. */
+  readonly bytesMax: number
 }
 
 /** Figures of a database. */
@@ -84,6 +111,10 @@ export interface DatabaseStats {
   readonly freeBytes: number | null
   /** Bytes that should be free: twice those stored, so that the disk has three times the data. */
   readonly headroomBytes: number
+  /** Stored fields in memory; see `blockCacheBytes`. */
+  readonly blockCache: BlockCacheStats
+  /** The longest sync of a log since the database was opened, in milliseconds; one that still runs counts. */
+  readonly longestSyncMs: number
   /** Figures by collection. */
   readonly collections: Readonly<Record<string, CollectionStats>>
 }
@@ -93,6 +124,9 @@ export function fromNativeStats(stats: BindingCollectionStats): CollectionStats 
   return {
     ...stats,
     segments: stats.segments.map(segmentStats),
+    fieldIndexBytes: Object.fromEntries(
+      stats.fieldIndexBytes.map(({ field, bytes }) => [field, bytes]),
+    ),
     lastBackgroundError: stats.lastBackgroundError ?? null,
     lastBackgroundErrorAt:
       typeof stats.lastBackgroundErrorAt === 'number'
@@ -114,6 +148,8 @@ export function fromNativeDatabaseStats(
     storedBytes: native.storedBytes,
     freeBytes: native.freeBytes ?? null,
     headroomBytes: native.headroomBytes,
+    blockCache: native.blockCache,
+    longestSyncMs: native.longestSyncMs,
     schedules,
     version,
     lastRefreshError,
@@ -131,6 +167,7 @@ function segmentStats({
   bytesDisk,
   bytesMemory,
   index,
+  calibration,
   level,
   health,
   versionMin,
@@ -143,6 +180,7 @@ function segmentStats({
     diskBytes: bytesDisk,
     memoryBytes: bytesMemory,
     index: index === 'hnsw' ? 'hnsw' : 'flat',
+    calibration,
     tombstoneRatio: (rows - live) / Math.max(rows, 1),
     level,
     health: health as SegmentStats['health'],

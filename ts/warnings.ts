@@ -21,6 +21,15 @@ const headroomMin = 64 * 1024 * 1024
 /** How often free space is looked at. */
 const lookMs = 30_000
 
+/** How often the syncs of the logs are looked at. */
+const syncLookMs = 5_000
+
+/** A sync of a log that takes longer than this is told. */
+export const slowSyncMs = 1000
+
+/** Slow syncs are told once in so many milliseconds, the longest of them at most. */
+const slowSyncPauseMs = 60_000
+
 /** Below so many free bytes a full disk is near: four memtables, the log at its largest. */
 export function headroomOf(options: {
   readonly memtableBytes: number
@@ -59,33 +68,15 @@ export async function groundWarnings(
   return [...(await permissions(directory, ground)), ...(await fileSystem(directory, ground))]
 }
 
-/**
- * Warns when the disk of a directory has less free than `headroom`, once until it has more again.
- *
- * It looks when it starts and then twice a minute, on a timer that keeps no process alive.
- */
-export class SpaceWatch {
-  readonly #directory: string
-  readonly #headroom: number
-  readonly #warn: (warning: CairnWarning) => void
-  readonly #statfs: Ground['statfs']
+/** Looks now and then, on a timer that keeps no process alive. */
+export abstract class Watch {
   #timer: NodeJS.Timeout | undefined
-  #isLow = false
 
-  constructor(
-    directory: string,
-    headroom: number,
-    warn: (warning: CairnWarning) => void,
-    ground: Pick<Ground, 'statfs'> = { statfs },
-  ) {
-    this.#directory = directory
-    this.#headroom = headroom
-    this.#warn = warn
-    this.#statfs = ground.statfs
-  }
+  /** Looks once. Never rejects. */
+  abstract look(): Promise<void>
 
   /** Looks at once, and from now on. */
-  start(everyMs: number = lookMs): void {
+  start(everyMs: number): void {
     // A database that is forgotten without being closed is collected, and the timer ends with it.
     const watch = new WeakRef(this)
     const timer = setInterval(() => {
@@ -101,8 +92,81 @@ export class SpaceWatch {
     clearInterval(this.#timer)
     this.#timer = undefined
   }
+}
 
-  /** Looks once. Never rejects. */
+/**
+ * Warns when syncs of the logs take long, the one that runs included, once a minute at most.
+ *
+ * Whoever writes with `'sync'` waits for them, and nobody else does; so nothing but this tells that it is the disk.
+ */
+export class SyncWatch extends Watch {
+  readonly #directory: string
+  readonly #warn: (warning: CairnWarning) => void
+  readonly #takeLongest: () => number
+  readonly #now: () => number
+  #quietUntil = Number.NEGATIVE_INFINITY
+
+  constructor(
+    directory: string,
+    warn: (warning: CairnWarning) => void,
+    takeLongest: () => number,
+    now: () => number = () => performance.now(),
+  ) {
+    super()
+    this.#directory = directory
+    this.#warn = warn
+    this.#takeLongest = takeLongest
+    this.#now = now
+  }
+
+  override start(everyMs: number = syncLookMs): void {
+    super.start(everyMs)
+  }
+
+  async look(): Promise<void> {
+    const now = this.#now()
+    if (now < this.#quietUntil) return
+    const elapsedMs = this.#takeLongest()
+    if (elapsedMs <= slowSyncMs) return
+    this.#quietUntil = now + slowSyncPauseMs
+    const directory = this.#directory
+    tell(this.#warn, {
+      code: 'WARN_SLOW_SYNC',
+      message: `a sync of a log of ${directory} takes long (${Math.round(elapsedMs)} ms): writes wait for the disk`,
+      details: { directory, elapsedMs, slowMs: slowSyncMs },
+    })
+  }
+}
+
+/**
+ * Warns when the disk of a directory has less free than `headroom`, once until it has more again.
+ *
+ * It looks when it starts and then twice a minute.
+ */
+export class SpaceWatch extends Watch {
+  readonly #directory: string
+  readonly #headroom: number
+  readonly #warn: (warning: CairnWarning) => void
+  readonly #statfs: Ground['statfs']
+  #isLow = false
+
+  constructor(
+    directory: string,
+    headroom: number,
+    warn: (warning: CairnWarning) => void,
+    ground: Pick<Ground, 'statfs'> = { statfs },
+  ) {
+    super()
+    this.#directory = directory
+    this.#headroom = headroom
+    this.#warn = warn
+    this.#statfs = ground.statfs
+  }
+
+  override start(everyMs: number = lookMs): void {
+    super.start(everyMs)
+  }
+
   async look(): Promise<void> {
     const found = await this.#statfs(this.#directory).catch(() => undefined)
     if (found === undefined) return

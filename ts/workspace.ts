@@ -2,8 +2,9 @@
 import { CairnError } from './errors.js'
 import { ByteWriter } from './internal/byte-writer.js'
 import { limits } from './limits.js'
+import { sparseFloats } from './native/sparse.js'
 import { copyVector } from './native/to-native.js'
-import type { VectorShape } from './schema.js'
+import { widthOf, type VectorShape } from './schema.js'
 
 /** Memory kept between batches, for each block. */
 const keepBytes = 4 * 1024 * 1024
@@ -99,31 +100,41 @@ export class Workspace {
 
 /** The vectors of one field. */
 class VectorColumn {
-  readonly #dim: number
-  readonly #details: { readonly field: string }
+  readonly #field: VectorShape
+  readonly #width: number
   #floats = new Float32Array(0)
   #present = new Uint8Array(0)
   #count = 0
+  /** Floats that the vectors take. */
+  #used = 0
 
-  constructor({ name, dim }: VectorShape) {
-    this.#dim = dim
-    this.#details = { field: name }
+  constructor(field: VectorShape) {
+    this.#field = field
+    this.#width = widthOf(field)
   }
 
   get bytes(): number {
-    return this.#count * this.#dim * 4
+    return this.#used * 4
   }
 
   push(row: number, rows: number, vector: unknown): void {
-    const at = this.#count * this.#dim
-    this.#room(at + this.#dim, rows)
-    copyVector(vector, this.#floats, at, this.#dim, this.#details)
+    const at = this.#used
+    if (this.#field.type === 'sparse') {
+      const floats = sparseFloats(vector, this.#field)
+      this.#used += floats.length
+      this.#room(this.#used, rows)
+      this.#floats.set(floats, at)
+    } else {
+      this.#room(at + this.#width, rows)
+      copyVector(vector, this.#floats, at, this.#field)
+      this.#used += this.#width
+    }
     this.#present[row] = 1
     this.#count += 1
   }
 
   matrix(): Float32Array | null {
-    return this.#count === 0 ? null : this.#floats.subarray(0, this.#count * this.#dim)
+    return this.#count === 0 ? null : this.#floats.subarray(0, this.#used)
   }
 
   flags(rows: number): Uint8Array | null {
@@ -132,6 +143,7 @@ class VectorColumn {
 
   clear(): void {
     this.#count = 0
+    this.#used = 0
     this.#present.fill(0)
     if (this.#floats.byteLength > keepBytes) this.#floats = new Float32Array(0)
   }
@@ -144,7 +156,9 @@ class VectorColumn {
       this.#present = grown
     }
     if (this.#floats.length >= floats) return
-    const all = Math.min(rows * this.#dim, keepBytes / 4)
+    // How long sparse vectors are is not known before they come.
+    const each = this.#field.type === 'sparse' ? 0 : this.#width
+    const all = Math.min(rows * each, keepBytes / 4)
     const grown = new Float32Array(Math.max(floats, all, 2 * this.#floats.length))
     grown.set(this.#floats)
     this.#floats = grown

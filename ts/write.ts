@@ -8,16 +8,16 @@ import {
   isObject,
   isPlainObject,
   oneOf,
-  optionsOf,
   refuseUnknown,
   refuseUnsafeMemory,
   wrong,
 } from './check.js'
 import { CairnError, toCairnError, withDetails, type ErrorDetails } from './errors.js'
+import { toNativeFilter } from './filter.js'
 import { isWellFormed } from './internal/text.js'
 import { limits } from './limits.js'
 import type { BindingKeys } from './native/binding.js'
-import { toKeyNumber, toMatrix, writeKey } from './native/to-native.js'
+import { toColumn, toKeyNumber, writeKey } from './native/to-native.js'
 import { PayloadEncoder } from './payload.js'
 import type { SchemaShape } from './schema.js'
 import type { UpdateOptions } from './types.js'
@@ -36,9 +36,16 @@ export interface NativeBatch {
   readonly payloadEnds: Uint32Array | null
 }
 
+/** A batch of keys alone. */
+export const nothingBut: Omit<NativeBatch, 'keys' | 'keyEnds'> = {
+  vectors: [],
+  present: [],
+  payload: null,
+  payloadEnds: null,
+}
+
 const rowNames = new Set(['key', 'vector', 'vectors', 'fields'])
 const columnNames = new Set(['keys', 'vectors', 'fields'])
-const conditionNames = new Set(['version'])
 
 /** Encodes the writes of one collection. */
 export class BatchEncoder {
@@ -63,6 +70,15 @@ export class BatchEncoder {
    */
   encode<T>(kind: WriteKind, given: unknown, use: (batch: NativeBatch) => T): T {
     return this.#work((work) => use(this.#batch(kind, given, work)))
+  }
+
+  /** Encodes the fields that many records get. */
+  encodeFields<T>(fields: unknown, use: (payload: Uint8Array) => T): T {
+    return this.#work((work) => {
+      if (!isPlainObject(fields)) throw wrong('fields must be a plain object', 'object', fields)
+      this.#payload.encode(work.payload, fields)
+      return use(work.payload.written())
+    })
   }
 
   /** Encodes keys alone, one or many. */
@@ -223,10 +239,10 @@ export class BatchEncoder {
     const alone = fields.length === 1 && vectors !== undefined && !isPlainObject(vectors)
     const own = vectors === undefined || alone ? {} : this.#byField(vectors)
     let bytes = 0
-    const matrices = fields.map(({ name, dim }) => {
-      const matrix = alone ? vectors : own[name]
+    const matrices = fields.map((field) => {
+      const matrix = alone ? vectors : own[field.name]
       if (matrix === undefined) return null
-      const floats = toMatrix(matrix, rows, dim, { field: name })
+      const { floats } = toColumn(matrix, rows, field)
       bytes = checkBytes(bytes + floats.byteLength)
       return floats
     })
@@ -263,18 +279,28 @@ export class BatchEncoder {
   }
 }
 
-/** The condition of a write: a version, and no filter yet. */
-export function ifVersion(condition: unknown): bigint | null {
-  if (condition === undefined) return null
+/** The condition of a write. */
+export interface NativeCondition {
+  readonly version: bigint | null
+  /** JSON. */
+  readonly filter: string | null
+}
+
+/** Checks `if`: a version, or a filter. */
+export function toCondition(condition: unknown, shape: SchemaShape): NativeCondition {
+  if (condition === undefined) return { version: null, filter: null }
   if (!isPlainObject(condition)) {
-    throw wrong('if is a condition', '{ version: bigint }', condition, 'if')
+    throw wrong('if is a condition', '{ version: bigint } or a filter', condition, 'if')
   }
-  const what = 'if (filters are not available in this version)'
-  const { version } = optionsOf<{ version?: unknown }>(condition, conditionNames, what)
+  const { version } = condition
+  const isAlone = Object.keys(condition).join() === 'version'
+  if (!isAlone || isPlainObject(version) || Array.isArray(version)) {
+    return { version: null, filter: toNativeFilter(condition, shape) }
+  }
   if (typeof version !== 'bigint' || version < 0n || version >= 2n ** 64n) {
     throw wrong('a version is a bigint', 'bigint of at least 0', version, 'if.version')
   }
-  return version
+  return { version, filter: null }
 }
 
 /** The key under which a write may be repeated; null for none. */

@@ -2,6 +2,8 @@
 import { callback, isPlainObject, notYet, optionsOf, wholeNumber, wrong } from '../check.js'
 import type { Collection } from '../collection.js'
 import { CairnError, checked, withDetails } from '../errors.js'
+import type { Filter } from '../filter.js'
+import type { AnyVector } from '../infer.js'
 import { limits } from '../limits.js'
 import { checkPath } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
@@ -85,6 +87,7 @@ export interface ExportWishes {
   readonly schema: StoredSchema
   readonly select: readonly string[] | false | undefined
   readonly vectors: boolean | string
+  readonly filter: Filter | undefined
   readonly after: string | undefined
   readonly limit: number | undefined
   readonly transform: Transform | undefined
@@ -98,8 +101,9 @@ async function run(
   wishes: ExportWishes,
   target: Sink,
 ): Promise<ExportResult> {
-  const { after, limit, select, vectors, transform, signal, onProgress } = wishes
-  const scan = collection.scan({ after, limit, select, vectors: vectors !== false, signal })
+  const { filter, after, limit, select, vectors, transform, signal, onProgress } = wishes
+  const wanted = { filter, after, limit, select, vectors: vectors !== false, signal }
+  const scan = collection.scan(wanted)
   const sink = wishes.gzip ? new GzipSink(target) : target
   let writer: RecordWriter | undefined
   try {
@@ -180,7 +184,7 @@ function toRecord(
   { vectors: wanted }: ExportWishes,
 ): TransferRecord {
   const { key, fields } = stored
-  const { vectors = {} } = stored as { vectors?: Readonly<Record<string, Float32Array>> }
+  const { vectors = {} } = stored as { vectors?: Readonly<Record<string, AnyVector>> }
   if (typeof wanted !== 'string') return { key, vectors, fields }
   const vector = Object.hasOwn(vectors, wanted) ? vectors[wanted] : undefined
   return { key, vectors: vector === undefined ? {} : { [wanted]: vector }, fields }
@@ -206,22 +210,20 @@ function readOptions(
   target: string | ByteTarget,
   options: ExportOptions | undefined,
 ): ExportWishes {
-  const given = optionsOf<ExportOptions & { filter?: unknown; at?: unknown }>(
-    options,
-    optionNames,
-    'export options',
-  )
-  if (given.filter !== undefined) throw notYet('filter')
+  const given = optionsOf<ExportOptions & { at?: unknown }>(options, optionNames, 'export options')
   if (given.at !== undefined) throw notYet('at')
   const path = pathOf(target)
   const format = formatOf(given.format, path)
+  const wanted = vectorsOf(given.vectors, schema)
+  refuseSparse(format, wanted, schema)
   return {
     format,
     path,
     gzip: isGzipName(path),
     schema,
     select: given.select,
-    vectors: vectorsOf(given.vectors, schema),
+    vectors: wanted,
+    filter: given.filter,
     after: given.after,
     limit: given.limit,
     transform: callback(given.transform, 'transform'),
@@ -232,6 +234,15 @@ function readOptions(
     onProgress: callback(given.onProgress, 'onProgress'),
     signal: checkSignal(given.signal),
   }
+}
+
+/** Columns and matrices have a place for each component. */
+function refuseSparse(format: Format, wanted: boolean | string, { vectors }: StoredSchema): void {
+  if (format === 'jsonl' || wanted === false) return
+  const names = typeof wanted === 'string' ? [wanted] : Object.keys(vectors)
+  const sparse = names.find((name) => vectors[name]?.type === 'sparse')
+  if (sparse === undefined) return
+  throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', format, 'format')
 }
 
 function pathOf(target: unknown): string | undefined {

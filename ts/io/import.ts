@@ -236,7 +236,10 @@ class Import {
     const { key, vectors, fields } = record
     this.#chunk.rows.push({ key, vectors, fields })
     this.#chunk.places.push({ ...block.place(index), row })
-    for (const vector of Object.values(vectors)) this.#chunk.bytes += 4 * vector.length
+    for (const vector of Object.values(vectors)) {
+      const numbers = 'indices' in vector ? 2 * vector.values.length : vector.length
+      this.#chunk.bytes += 4 * numbers
+    }
   }
 
   /** Ends the import for a wrong row, or leaves it out. */

@@ -1,10 +1,11 @@
 // One vector field as rows of numbers: what npy and the vecs formats share.
 import { wrong } from '../check.js'
 import { CairnError, withDetails } from '../errors.js'
-import type { StoredSchema } from '../schema.js'
+import { widthOf, type StoredSchema } from '../schema.js'
 import type { KeysReader } from './keys-file.js'
 import type { RawRow, RowBlock } from './rows.js'
 import type { TransferRecord } from './types.js'
+import { numbersOf } from './values.js'
 
 /** Bytes collected before they go out, and taken at a time. */
 export const matrixBlockBytes: number = 256 * 1024
@@ -12,6 +13,7 @@ export const matrixBlockBytes: number = 256 * 1024
 /** A vector field in a matrix. */
 export interface MatrixField {
   readonly name: string
+  /** Columns: of bits a byte each. */
   readonly dim: number
 }
 
@@ -23,12 +25,12 @@ export function matrixField(schema: StoredSchema, vectors: boolean | string): Ma
   if (name === undefined || field === undefined) {
     throw wrong('a matrix holds one vector field', names.join(' | '), vectors, 'vectors')
   }
-  return { name, dim: field.dim }
+  return { name, dim: widthOf(field) }
 }
 
 /** The vector of a record that goes into a matrix. */
 export function matrixRow({ vectors }: TransferRecord, { name, dim }: MatrixField): Float32Array {
-  const vector = Object.hasOwn(vectors, name) ? vectors[name] : undefined
+  const vector = Object.hasOwn(vectors, name) ? numbersOf(vectors[name], name) : undefined
   if (vector === undefined) {
     throw new CairnError('ERR_INVALID_ARGUMENT', 'a record has no vector for its row', {
       field: name,

@@ -1,7 +1,7 @@
 // Rows of any source as records of a collection.
 import { isObject, isPlainObject, wrong } from '../check.js'
 import { CairnError } from '../errors.js'
-import type { Vector } from '../infer.js'
+import type { SparseInput } from '../infer.js'
 import { setOwn } from '../msgpack/decode.js'
 import type { BaseType, FieldType, StoredSchema } from '../schema.js'
 import type { ImportOptions, TransferRecord } from './types.js'
@@ -65,8 +65,8 @@ export class RowMapping {
     return this.#schema.key === 'u64' ? numberKey(given) : textKey(given)
   }
 
-  #vectorsOf(row: RawRow): Record<string, Vector> {
-    const vectors: Record<string, Vector> = {}
+  #vectorsOf(row: RawRow): Record<string, RowVector> {
+    const vectors: Record<string, RowVector> = {}
     const { vectors: byField } = row
     if (isPlainObject(byField)) {
       for (const [field, value] of Object.entries(byField)) this.#vector(vectors, field, value)
@@ -75,9 +75,12 @@ export class RowMapping {
     return vectors
   }
 
-  #vector(vectors: Record<string, Vector>, field: string, value: unknown): void {
+  #vector(vectors: Record<string, RowVector>, field: string, value: unknown): void {
     if (value === undefined || value === null) return
-    setOwn(vectors, field, vectorOf(value, field))
+    const { vectors: fields } = this.#schema
+    const type = Object.hasOwn(fields, field) ? fields[field]?.type : undefined
+    if (type === 'sparse' && isPlainObject(value)) setOwn(vectors, field, sparseOf(value))
+    else setOwn(vectors, field, vectorOf(value, field, type !== 'i8' && type !== 'binary'))
   }
 
   #fieldsOf(row: RawRow): Record<string, unknown> {
@@ -161,8 +164,19 @@ function badKey(expected: string, given: unknown): CairnError {
   return new CairnError('ERR_INVALID_KEY', 'a key has the wrong type', details)
 }
 
-function vectorOf(value: unknown, field: string): Vector {
-  if (value instanceof Float32Array) return value
+/** A vector of a row. */
+type RowVector = Float32Array | readonly number[] | SparseInput
+
+/** Parts of a sparse vector; what is wrong with them is for the write to refuse. */
+function sparseOf({ indices, values }: Readonly<Record<string, unknown>>): SparseInput {
+  return {
+    indices: vectorOf(indices, 'indices', false),
+    values: vectorOf(values, 'values', true),
+  } as SparseInput
+}
+
+function vectorOf(value: unknown, field: string, isOfFloats: boolean): RowVector {
+  if (value instanceof Float32Array && isOfFloats) return value
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
     return Array.from(value as unknown as ArrayLike<number | bigint>, Number)
   }
@@ -174,7 +188,8 @@ function vectorOf(value: unknown, field: string): Vector {
 }
 
 /** A value of a plain source as the declared type has it; what does not fit is left for the write to refuse. */
-function toKind(value: unknown, kind: FieldType): unknown {
+function toKind(value: unknown, type: FieldType): unknown {
+  const kind = typeof type === 'string' ? type : type.type
   if (value === null) return null
   if (!kind.endsWith('[]')) return toBase(value, kind as BaseType)
   const base = kind.slice(0, -2) as BaseType

@@ -8,12 +8,12 @@ import { CairnError } from '../errors.js'
 import { limits } from '../limits.js'
 import { setOwn } from '../msgpack/decode.js'
 import { fitsInt64 } from '../msgpack/encode.js'
-import type { BaseType, FieldType, StoredSchema } from '../schema.js'
+import { widthOf, type BaseType, type FieldType, type StoredSchema } from '../schema.js'
 import { damaged } from './faults.js'
 import { schemaOf } from './jsonl.js'
 import type { RawRow } from './rows.js'
 import type { TransferRecord } from './types.js'
-import { encodeMembers, encodeValue, parseJson } from './values.js'
+import { encodeMembers, encodeValue, numbersOf, parseJson } from './values.js'
 
 /** The name of our entry in the metadata of a file. */
 export const metadataKey = 'cairn'
@@ -36,6 +36,7 @@ export interface FieldColumn {
 export interface VectorColumn {
   readonly name: string
   readonly column: string
+  /** Numbers of a vector: of bits a byte each. */
   readonly dim: number
 }
 
@@ -68,7 +69,7 @@ export function layoutOf(
   const vectorColumns = vectorNames.map((name) => ({
     name,
     column: free(name),
-    dim: schema.vectors[name]?.dim ?? 0,
+    dim: widthIn(schema, name) ?? 0,
   }))
   const fieldNames = Object.keys(schema.fields).filter((name) =>
     select === undefined ? true : select !== false && select.includes(name),
@@ -86,7 +87,8 @@ export function layoutOf(
   }
 }
 
-function kindOf(kind: FieldType): { base: BaseType; array: boolean } {
+function kindOf(type: FieldType): { base: BaseType; array: boolean } {
+  const kind = typeof type === 'string' ? type : type.type
   const array = kind.endsWith('[]')
   return { base: (array ? kind.slice(0, -2) : kind) as BaseType, array }
 }
@@ -121,7 +123,7 @@ export function readMetadata(text: string): { schema: StoredSchema; layout: Tabl
     layout: {
       key: { column: textIn(key), kind: schema.key },
       vectors: pairsIn(vectors).map(([name, column]) => {
-        const dim = Object.hasOwn(schema.vectors, name) ? schema.vectors[name]?.dim : undefined
+        const dim = widthIn(schema, name)
         if (dim === undefined)
           throw damaged('the metadata names a vector field of no schema', { field: name })
         return { name, column, dim }
@@ -212,12 +214,17 @@ export class TableRows {
   }
 }
 
+function widthIn({ vectors }: StoredSchema, name: string): number | undefined {
+  const field = Object.hasOwn(vectors, name) ? vectors[name] : undefined
+  return field && widthOf(field)
+}
+
 function vectorIn(
   vectors: TransferRecord['vectors'],
   name: string,
   dim: number,
 ): Float32Array | null {
-  const vector = Object.hasOwn(vectors, name) ? vectors[name] : undefined
+  const vector = Object.hasOwn(vectors, name) ? numbersOf(vectors[name], name) : undefined
   if (vector === undefined) return null
   if (vector.length !== dim) {
     const details = { field: name, expected: dim, got: vector.length }

@@ -1,8 +1,9 @@
 // What a user of `cairndb/io` gives and gets.
+import type { Filter } from '../filter.js'
 import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
 import type { CairnError } from '../errors.js'
-import type { Vector } from '../infer.js'
+import type { AnyVector, SparseInput } from '../infer.js'
 import type { Schema } from '../schema.js'
 import type { IngestOptions } from '../types.js'
 
@@ -27,7 +28,7 @@ export type Format =
 export interface TransferRecord {
   readonly key: string | bigint
   /** Vectors by the name of their field. */
-  readonly vectors: { readonly [field: string]: Vector }
+  readonly vectors: { readonly [field: string]: AnyVector | SparseInput | readonly number[] }
   readonly fields: { readonly [name: string]: unknown }
 }
 
@@ -63,6 +64,8 @@ export interface ExportOptions {
   readonly select?: readonly string[] | false | undefined
   /** `false` for none, or the name of the one vector field to write. Default all. */
   readonly vectors?: boolean | string | undefined
+  /** Leave out records that it does not hold for. */
+  readonly filter?: Filter | undefined
   /** Continue behind the `cursor` of an earlier export, in a file of its own. */
   readonly after?: string | undefined
   /** Most records to read. Integer of at least 1. Default all. */

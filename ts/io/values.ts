@@ -6,6 +6,7 @@
 import { types } from 'node:util'
 import { isObject, isPlainObject, wrong } from '../check.js'
 import { CairnError } from '../errors.js'
+import type { SparseInput } from '../infer.js'
 import { setOwn } from '../msgpack/decode.js'
 
 const tags = new Set(['$date', '$bytes', '$int', '$object'])
@@ -77,8 +78,23 @@ export function encodeFloat(value: number): string {
   return encodeNumber(Number(value.toPrecision(9)))
 }
 
+/** The numbers of a vector that has a place for each. */
+export function numbersOf(
+  vector: ArrayLike<number> | SparseInput | undefined,
+  field: string,
+): ArrayLike<number> | undefined {
+  if (vector === undefined || !('indices' in vector)) return vector
+  throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', vector, `vectors.${field}`)
+}
+
 /** A vector as JSON. */
-export function encodeVector(vector: ArrayLike<number>): string {
+export function encodeVector(vector: ArrayLike<number> | SparseInput): string {
+  if (!('indices' in vector)) return encodeNumbers(vector)
+  const { indices, values } = vector
+  return `{"indices":${encodeNumbers(indices)},"values":${encodeNumbers(values)}}`
+}
+
+function encodeNumbers(vector: ArrayLike<number>): string {
   const parts: string[] = []
   for (let index = 0; index < vector.length; index += 1) {
     const value = vector[index] as number

@@ -1,16 +1,31 @@
 // MessagePack, the decoder. It reads what the encoder writes, and every other spelling of the same values.
 import { CairnError } from '../errors.js'
 
+const noBytes = Buffer.alloc(0)
+const noView = new DataView(noBytes.buffer, 0, 0)
+
 /** Reads values one after another from a block of bytes. */
 export class Decoder {
-  #bytes: Buffer = Buffer.alloc(0)
-  #view: DataView = new DataView(new ArrayBuffer(0))
+  #bytes: Buffer = noBytes
+  #view: DataView = noView
   #at = 0
 
   /** Points at a block. Values are copied out of it. */
   open(bytes: Buffer): void {
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  /** Lets go of the block, which may be large. */
+  close(): void {
+    this.#bytes = noBytes
+    this.#view = noView
+  }
+
+  /** The value at `start`. */
+  value(start: number): unknown {
+    this.#at = start
+    return this.#value()
   }
 
   /** The map at `start`, or an empty one when there are no bytes. */

@@ -1,7 +1,7 @@
 // The addon as this package needs it; crates/napi provides it, tests may stand in for it.
 import type { NamedKey } from '../encryption.js'
 import type { ErrorCode } from '../errors.js'
-import type { SchemaShape } from '../schema.js'
+import type { FieldShape, SchemaShape } from '../schema.js'
 
 /** Why a call has no value. */
 export interface BindingError {
@@ -34,8 +34,58 @@ export interface BindingScan {
     fields: FieldsWanted,
     names: string[] | null,
     vectors: boolean,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
   ): Promise<Answer<Uint8Array>>
   close(): void
+}
+
+/** How a search goes beyond the records nearest to a vector. */
+export interface BindingShape {
+  readonly like?: string | bigint | undefined
+  /** Near to nothing: records by key. */
+  readonly isList: boolean
+  readonly groupField?: string | undefined
+  readonly groupSize: number
+  readonly diversity?: number | undefined
+}
+
+/** The order of a scan, and what the last record of an earlier one had in it. */
+export interface BindingOrder {
+  readonly field: string
+  readonly descending: boolean
+  /** MessagePack; nothing where it was missing. */
+  readonly afterValue?: Uint8Array | undefined
+}
+
+/** Values, MessagePack end to end, and how many records have each. */
+export interface BindingFacet {
+  readonly values: Uint8Array
+  readonly ends: Uint32Array
+  readonly counts: Float64Array
+}
+
+/** A number or a date: decimal digits, a number, or milliseconds since 1970 UTC. */
+export interface BindingNumber {
+  readonly int?: string | null | undefined
+  readonly float?: number | null | undefined
+  readonly date?: number | null | undefined
+}
+
+/** One question about a field. */
+export interface BindingQuestion {
+  readonly field: string
+  readonly op: string
+  readonly buckets?: number | undefined
+  readonly bounds?: readonly BindingNumber[] | undefined
+}
+
+/** One answer; nothing where there are no values. */
+export interface BindingFigure {
+  readonly value?: BindingNumber | null
+  readonly count?: number | null
+  readonly bounds?: readonly BindingNumber[] | null
+  readonly counts?: readonly number[] | null
 }
 
 /** A write that failed. */
@@ -52,6 +102,14 @@ export type OnWrites = (
   failed: readonly BindingFailedWrite[],
 ) => void
 
+/** What a write to the records of a filter did. */
+export interface BindingWriteResult {
+  readonly version: bigint
+  readonly updated: number
+  readonly deleted: number
+  readonly skipped: number
+}
+
 /** What a search did. */
 export interface BindingPlan {
   readonly version: bigint
@@ -59,14 +117,47 @@ export interface BindingPlan {
   readonly stages: readonly BindingStage[]
 }
 
+/** Words, several vectors, or both; the vectors stand end to end in another argument. */
+export interface BindingSources {
+  /** Positions of vector fields, rising. */
+  readonly fields: readonly number[]
+  readonly weights: readonly number[]
+  readonly words?: string | undefined
+  readonly wordFields?: readonly string[] | undefined
+  readonly wordWeight: number
+  readonly rrfK: number
+  readonly highlight: boolean
+  readonly highlightFields?: readonly string[] | undefined
+}
+
+/** What is to change in a collection. */
+export interface BindingAlteration {
+  readonly addFields: readonly FieldShape[]
+  readonly renameFields: readonly BindingFieldName[]
+  readonly createIndexes: readonly string[]
+  readonly dropIndexes: readonly string[]
+}
+
+/** The name of a field, and the one it gets. */
+export interface BindingFieldName {
+  readonly from: string
+  readonly to: string
+}
+
 /** What a search did in one place. */
 export interface BindingStage {
   readonly source: string
+  readonly asked: string
   readonly path: string
   readonly rows: number
+  readonly matches: number
   readonly ef: number
   readonly hops: number
   readonly distances: number
+  readonly filterMicros: number
+  readonly filterKeys: number
+  readonly filterRecords: number
+  readonly indexPending: readonly string[]
   readonly micros: number
 }
 
@@ -87,7 +178,10 @@ export interface BindingCollectionStats {
   readonly deadBytes: number
   readonly keyIndexBytes: number
   readonly vectorBytes: number
+  readonly mappedBytes: number
   readonly graphBytes: number
+  readonly textBytes: number
+  readonly fieldIndexBytes: readonly { readonly field: string; readonly bytes: number }[]
   readonly lastBackgroundError?: string | null
   readonly lastBackgroundErrorAt?: number | null
   readonly poisoned: boolean
@@ -101,10 +195,19 @@ export interface BindingSegmentStats {
   readonly bytesDisk: number
   readonly bytesMemory: number
   readonly index: string
+  readonly calibration: readonly { readonly ef: number; readonly recall: number }[]
   readonly level: number
   readonly health: string
   readonly versionMin: bigint
   readonly versionMax: bigint
+}
+
+/** Figures of the cache of stored fields. */
+export interface BindingBlockCacheStats {
+  readonly hits: number
+  readonly misses: number
+  readonly bytes: number
+  readonly bytesMax: number
 }
 
 /** Figures of a database. */
@@ -118,13 +221,20 @@ export interface BindingDatabaseStats {
   readonly storedBytes: number
   readonly freeBytes?: number | null
   readonly headroomBytes: number
+  readonly blockCache: BindingBlockCacheStats
+  readonly longestSyncMs: number
   readonly collections: readonly { readonly name: string; readonly stats: BindingCollectionStats }[]
 }
 
 /** A collection. All arguments are copied before a call returns. */
 export interface BindingCollection {
   readonly name: string
+  /** Another for every collection of a database. */
+  readonly id: number
   readonly schema: SchemaShape
+  /** How often the schema has changed. */
+  readonly changes: number
+  alter(change: BindingAlteration, ticket: BindingTicket | null): Promise<Answer<undefined>>
   /** The answer comes under `id`, to what was given to `open`. True: `start` must follow. */
   write(
     id: number,
@@ -136,24 +246,49 @@ export interface BindingCollection {
     payload: Uint8Array | null,
     payloadEnds: Uint32Array | null,
     ifVersion: bigint | null,
+    ifFilter: string | null,
     idempotencyKey: string | null,
     durability: string | null,
+    changes: number,
     ticket: BindingTicket | null,
   ): boolean
   start(): void
+  /** Updates records with fields, and removes them without. */
+  writeMatching(
+    filter: string,
+    fields: Uint8Array | null,
+    replaceFields: boolean,
+    asOf: bigint | null,
+    ifVersion: bigint | null,
+    ifFilter: string | null,
+    idempotencyKey: string | null,
+    durability: string | null,
+    changes: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingWriteResult>>
   get(
     keys: BindingKeys,
     keyEnds: Uint32Array,
     fields: FieldsWanted,
     names: string[] | null,
     vectors: boolean,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
   ): Promise<Answer<Uint8Array>>
   has(keys: BindingKeys, keyEnds: Uint32Array): Promise<Answer<Uint8Array>>
   count(): Answer<number>
+  countMatching(
+    filter: string,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<number>>
   search(
     vector: Float32Array,
     numbers: Float64Array,
     names: string[] | null,
+    filter: string | null,
+    shape: BindingShape | null,
+    sources: BindingSources | null,
     ticket: BindingTicket | null,
   ): Promise<Answer<Uint8Array>>
   /** Length of the block, which is in `out` unless `out` is shorter. */
@@ -161,23 +296,88 @@ export interface BindingCollection {
     vector: Float32Array,
     numbers: Float64Array,
     names: string[] | null,
+    filter: string | null,
+    shape: BindingShape | null,
+    sources: BindingSources | null,
     out: Buffer,
   ): Answer<number>
   searchBatch(
     vectors: Float32Array,
     numbers: Float64Array,
+    filter: string | null,
     ticket: BindingTicket | null,
   ): Promise<Answer<Uint8Array>>
   explain(
     vector: Float32Array,
     numbers: Float64Array,
+    filter: string | null,
+    shape: BindingShape | null,
+    sources: BindingSources | null,
     ticket: BindingTicket | null,
   ): Promise<Answer<BindingPlan>>
-  scan(after: string | bigint | null): Promise<Answer<BindingScan>>
+  facet(
+    field: string,
+    k: number,
+    filter: string | null,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingFacet>>
+  aggregate(
+    questions: readonly BindingQuestion[],
+    filter: string | null,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingFigure[]>>
+  recall(
+    measurement: BindingMeasurement,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingQuality>>
+  tune(
+    measurement: BindingMeasurement,
+    apply: boolean,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingTuned>>
+  scan(
+    after: string | bigint | null,
+    filter: string | null,
+    order: BindingOrder | null,
+    deadlineMs: number,
+    ticket: BindingTicket | null,
+  ): Promise<Answer<BindingScan>>
   commit(): Promise<Answer<bigint>>
   tidy(): Promise<Answer<undefined>>
   compact(ticket: BindingTicket | null): Promise<Answer<undefined>>
   stats(): Promise<Answer<BindingCollectionStats>>
+}
+
+/** What is asked for when recall is measured: `sample` records, or the queries. */
+export interface BindingMeasurement {
+  readonly field: number
+  readonly k: number
+  readonly recall: number
+  readonly efSearch?: number
+  readonly sample: number
+  readonly queries?: Float32Array
+  /** JSON. */
+  readonly filter?: string
+}
+
+/** What was measured. */
+export interface BindingQuality {
+  readonly recall: number
+  readonly low: number
+  readonly high: number
+  readonly queries: number
+  readonly searchMicros: number
+  readonly exactMicros: number
+}
+
+/** Factors of the candidate lists, and what was measured with them. */
+export interface BindingTuned {
+  readonly factorBefore: number
+  readonly before: BindingQuality
+  readonly factor: number
+  readonly after: BindingQuality
 }
 
 /** Something that a check found. */
@@ -239,6 +439,10 @@ export interface BindingOptions {
   readonly durability: string
   readonly memoryBudget: number
   readonly memtableBytes: number
+  readonly blockCacheBytes: number
+  readonly memoryMap: boolean
+  /** `lz4` or `none`. */
+  readonly compression: string
   readonly walDir?: string | undefined
   readonly walBytesMax: number
   /** `size-tiered`, `leveled` or `none`. */
@@ -267,7 +471,10 @@ export interface BindingDatabase {
   verify(ticket: BindingTicket | null): Promise<Answer<BindingReport>>
   doctor(walBytesMax: number, ticket: BindingTicket | null): Promise<Answer<BindingFinding[]>>
   stats(): Promise<Answer<BindingDatabaseStats>>
-  refresh(): Promise<Answer<bigint>>
+  /** Milliseconds; of those that have ended since the last call or still run. */
+  takeLongestSync(): number
+  /** What nobody awaits runs with low priority. */
+  refresh(isAwaited: boolean): Promise<Answer<bigint>>
   rotateKey(key: NamedKey): Promise<Answer<undefined>>
   snapshot(name: string | null): Promise<Answer<BindingVersion>>
   listVersions(): Promise<Answer<BindingVersion[]>>

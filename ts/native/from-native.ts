@@ -1,7 +1,10 @@
 // What the addon answers, as the public types have it.
 import { CairnError } from '../errors.js'
+import type { SparseVector } from '../infer.js'
 import { Decoder, setOwn } from '../msgpack/decode.js'
-import type { Answer, BindingError } from './binding.js'
+import type { VectorType } from '../schema.js'
+import type { Answer, BindingError, BindingFacet } from './binding.js'
+import { readSparse } from './sparse.js'
 
 /** The value of an answer. */
 export function unwrap<T>(answer: Answer<T>): T {
@@ -35,28 +38,35 @@ const FIELD_ENDS = 8
 const FIELD_BYTES = 9
 const VECTORS = 10
 const OFFSETS = 11
+const MARK_ENDS = 12
+const MARK_BYTES = 13
 
 /** Key blocks up to this many bytes are decoded in one go, and keys cut from the result. */
 const KEYS_AT_ONCE_MAX = 65_536
 
-/** Vector fields of a schema by position, and whether there is one alone. */
+/** Vector fields of a schema by position. */
 export interface VectorLayout {
   readonly names: readonly string[]
+  readonly types: readonly VectorType[]
 }
+
+/** A vector as it is read. */
+export type StoredArray = Float32Array | Int8Array | Uint8Array | SparseVector
 
 /** A record in reading order of its members; `vectors` and `vector` only when they were asked for. */
 export interface RowObject {
   key: string | bigint
   version: bigint
   fields: Record<string, unknown>
-  vectors?: Record<string, Float32Array>
-  vector?: Float32Array
+  vectors?: Record<string, StoredArray>
+  vector?: StoredArray
 }
 
 /** A found record. */
 export interface HitObject extends RowObject {
   distance: number
   score: number
+  highlights?: Record<string, unknown>
 }
 
 const decoder = new Decoder()
@@ -110,6 +120,8 @@ export class Block {
       if (hasVectors) this.#addVectors(hit, row, layout)
       hits.push(hit)
     }
+    this.#addMarks(hits)
+    decoder.close()
     return hits
   }
 
@@ -133,6 +145,7 @@ export class Block {
       if (hasVectors) this.#addVectors(record, row, layout)
       records.push(record)
     }
+    decoder.close()
     return records
   }
 
@@ -145,10 +158,10 @@ export class Block {
     return keys
   }
 
-  /** All keys of a collection keyed by numbers, copied. */
+  /** All keys of a collection keyed by numbers, a view. */
   keyNumbers(): BigUint64Array {
     const start = this.#word(KEYS) >>> 3
-    return this.#longs.slice(start, start + this.rows)
+    return this.#longs.subarray(start, start + this.rows)
   }
 
   /** All keys of a collection keyed by strings. */
@@ -173,25 +186,39 @@ export class Block {
     return keys
   }
 
-  /** Distances, copied. */
+  /** Distances, a view. */
   distances(): Float32Array {
     return this.#floatSection(DISTANCES)
   }
 
-  /** Scores, copied. */
+  /** Scores, a view. */
   scores(): Float32Array {
     return this.#floatSection(SCORES)
   }
 
-  /** Where the hits of each of `queries` queries start, and the end; copied. */
+  /** Where the hits of each of `queries` queries start, and the end; a view. */
   offsets(queries: number): Uint32Array {
     const start = this.#word(OFFSETS) >>> 2
-    return this.#words.slice(start, start + queries + 1)
+    return this.#words.subarray(start, start + queries + 1)
+  }
+
+  /** What each row of a page is ordered by, MessagePack behind the rows; empty where it is missing. */
+  orderValues(): Uint8Array[] {
+    const ends = this.length >>> 2
+    const first = this.length + this.rows * 4
+    const values: Uint8Array[] = []
+    let from = first
+    for (let row = 0; row < this.rows; row += 1) {
+      const end = first + (this.#words[ends + row] as number)
+      values.push(this.#bytes.subarray(from, end))
+      from = end
+    }
+    return values
   }
 
   #floatSection(word: number): Float32Array {
     const start = this.#word(word) >>> 2
-    return this.#floats.slice(start, start + this.rows)
+    return this.#floats.subarray(start, start + this.rows)
   }
 
   #openFields(): number {
@@ -206,16 +233,30 @@ export class Block {
     return decoder.fields(base + start, base + (this.#words[ends + row] as number))
   }
 
-  #addVectors(record: RowObject, row: number, { names }: VectorLayout): void {
+  /** Where words stand in the fields of each hit, when that was asked for. */
+  #addMarks(hits: readonly HitObject[]): void {
+    const ends = this.#word(MARK_ENDS) >>> 2
+    if (ends === 0) return
+    const base = this.#word(MARK_BYTES)
+    decoder.open(this.#bytes)
+    let start = base
+    for (const [row, hit] of hits.entries()) {
+      const end = base + (this.#words[ends + row] as number)
+      hit.highlights = decoder.fields(start, end)
+      start = end
+    }
+  }
+
+  #addVectors(record: RowObject, row: number, { names, types }: VectorLayout): void {
     const rows = this.rows
-    const vectors: Record<string, Float32Array> = {}
+    const vectors: Record<string, StoredArray> = {}
     let at = this.#word(VECTORS) >>> 2
-    for (const name of names) {
+    for (const [field, name] of names.entries()) {
       const start = row === 0 ? 0 : (this.#words[at + row - 1] as number)
       const end = this.#words[at + row] as number
       const floats = at + rows
       if (end > start) {
-        const vector = this.#floats.slice(floats + start, floats + end)
+        const vector = this.#vector(floats + start, floats + end, types[field])
         if (name === '__proto__') setOwn(vectors, name, vector)
         else vectors[name] = vector
         if (names.length === 1) record.vector = vector
@@ -225,9 +266,30 @@ export class Block {
     record.vectors = vectors
   }
 
+  /** A vector as it is read, copied. */
+  #vector(start: number, end: number, type: VectorType | undefined): StoredArray {
+    if (type === 'i8') return Int8Array.from(this.#floats.subarray(start, end))
+    if (type === 'binary') return Uint8Array.from(this.#floats.subarray(start, end))
+    if (type === 'sparse') return readSparse(this.#words, this.#floats, start)
+    return this.#floats.slice(start, end)
+  }
+
   #word(index: number): number {
     return this.#words[index] as number
   }
+}
+
+/** Values with their counts. */
+export function fromNativeFacet({
+  values,
+  ends,
+  counts,
+}: BindingFacet): { value: unknown; count: number }[] {
+  decoder.open(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+  return Array.from(counts, (count, at) => ({
+    value: decoder.value(at === 0 ? 0 : (ends[at - 1] as number)),
+    count,
+  }))
 }
 
 function isAscii(text: string): boolean {

@@ -1,43 +1,98 @@
 // Vectors and keys as the addon takes them: one block of memory for many rows.
 import { types } from 'node:util'
 import { refuseUnsafeMemory } from '../check.js'
-import { CairnError, type ErrorDetails } from '../errors.js'
-import type { ByteWriter } from '../internal/byte-writer.js'
+import { CairnError, toCairnError, withDetails, type ErrorDetails } from '../errors.js'
+import { ByteWriter } from '../internal/byte-writer.js'
 import { describe } from '../internal/describe.js'
 import { isWellFormed } from '../internal/text.js'
 import { limits } from '../limits.js'
+import { widthOf, type VectorShape, type VectorType } from '../schema.js'
+import { sparseFloats } from './sparse.js'
 
 const u64Max = 2n ** 64n - 1n
 
+/** An array of numbers in memory of its own. */
+type NumberArray = Float32Array | Int8Array | Uint8Array
+
 /**
- * A vector as 32-bit floats, not copied when it is that already.
+ * A vector as 32-bit floats, not copied when it is that already; of bits a number for each byte.
  *
- * Whether the components of a `Float32Array` are finite is for the engine to see, which looks at
+ * Whether the components of a `Float32Array` can be stored is for the engine to see, which looks at
  * each anyway.
  */
-export function toFloats(value: unknown, dim: number, details: ErrorDetails): Float32Array {
-  if (types.isFloat32Array(value)) {
-    checkFloats(value, dim, details)
+export function toFloats(value: unknown, field: VectorShape): Float32Array {
+  if (field.type === 'sparse') return sparseFloats(value, field)
+  if (field.type !== 'binary' && field.type !== 'i8' && types.isFloat32Array(value)) {
+    checkLength(value, field)
     return value
   }
-  const floats = new Float32Array(dim)
-  copyNumbers(value, floats, 0, dim, details)
+  const floats = new Float32Array(widthOf(field))
+  copyVector(value, floats, 0, field)
   return floats
 }
 
-/** Copies a vector into a matrix. */
+/** Vectors of one field, and how many there are; `rows` of them unless that is undefined. */
+export function toColumn(
+  value: unknown,
+  rows: number | undefined,
+  field: VectorShape,
+): { readonly floats: Float32Array; readonly count: number } {
+  if (field.type !== 'sparse') {
+    const floats = toMatrix(value, rows, field)
+    return { floats, count: floats.length / widthOf(field) }
+  }
+  const details = { field: field.name }
+  if (!Array.isArray(value)) throw wrongVector(value, 'array of { indices, values }', details)
+  const count = value.length
+  if (rows !== undefined && count !== rows) {
+    throw new CairnError('ERR_DIM_MISMATCH', 'the column has the wrong length', {
+      ...details,
+      expected: rows,
+      got: count,
+    })
+  }
+  if (count > limits.batchRowsMax) {
+    throw new CairnError('ERR_LIMIT_EXCEEDED', 'too many vectors', {
+      ...details,
+      limit: limits.batchRowsMax,
+      got: count,
+    })
+  }
+  const vectors = Array.from({ length: count }, (_, index) => sparseAt(value[index], index, field))
+  return { floats: endToEnd(vectors), count }
+}
+
+/** Vectors in one block of memory. */
+export function endToEnd(vectors: readonly Float32Array[]): Float32Array {
+  const floats = new Float32Array(vectors.reduce((sum, one) => sum + one.length, 0))
+  let at = 0
+  for (const one of vectors) {
+    floats.set(one, at)
+    at += one.length
+  }
+  return floats
+}
+
+function sparseAt(value: unknown, index: number, field: VectorShape): Float32Array {
+  try {
+    return sparseFloats(value, field)
+  } catch (error) {
+    throw withDetails(toCairnError(error), { index })
+  }
+}
+
+/** Copies a vector of a length that its field says into a matrix. */
 export function copyVector(
   value: unknown,
   into: Float32Array,
   at: number,
-  dim: number,
-  details: ErrorDetails,
+  field: VectorShape,
 ): void {
-  if (types.isFloat32Array(value)) {
-    checkFloats(value, dim, details)
+  if (isOwnArray(value, field.type)) {
+    checkLength(value, field)
     into.set(value, at)
   } else {
-    copyNumbers(value, into, at, dim, details)
+    copyNumbers(value, into, at, field)
   }
 }
 
@@ -45,39 +100,54 @@ export function copyVector(
 export function toMatrix(
   value: unknown,
   rows: number | undefined,
-  dim: number,
-  details: ErrorDetails,
+  field: VectorShape,
 ): Float32Array {
-  if (!types.isFloat32Array(value)) throw wrongVector(value, 'Float32Array', details)
+  const details = { field: field.name }
+  if (!isOwnArray(value, field.type)) throw wrongVector(value, arrayNames[field.type], details)
   refuseUnsafeMemory(value, details)
-  const expected = rows === undefined ? `a multiple of ${dim}` : rows * dim
-  if (rows === undefined ? value.length % dim !== 0 : value.length !== expected) {
+  const width = widthOf(field)
+  const expected = rows === undefined ? `a multiple of ${width}` : rows * width
+  if (rows === undefined ? value.length % width !== 0 : value.length !== expected) {
     throw new CairnError('ERR_DIM_MISMATCH', 'the matrix has the wrong length', {
       ...details,
       expected,
       got: value.length,
     })
   }
-  return value
+  return types.isFloat32Array(value) ? value : Float32Array.from(value)
 }
 
-function checkFloats(value: Float32Array, dim: number, details: ErrorDetails): void {
-  if (types.isSharedArrayBuffer(value.buffer)) refuseUnsafeMemory(value, details)
-  if (value.length === dim) return
-  refuseUnsafeMemory(value, details)
-  throw wrongLength(value.length, dim, details)
+const arrayNames: Readonly<Record<VectorType, string>> = {
+  sparse: '{ indices, values }',
+  f32: 'Float32Array',
+  f16: 'Float32Array',
+  i8: 'Int8Array',
+  binary: 'Uint8Array',
 }
 
-function copyNumbers(
-  value: unknown,
-  into: Float32Array,
-  at: number,
-  dim: number,
-  details: ErrorDetails,
-): void {
-  if (!Array.isArray(value)) throw wrongVector(value, 'Float32Array or number[]', details)
-  if (value.length !== dim) throw wrongLength(value.length, dim, details)
-  for (let index = 0; index < dim; index += 1) {
+/** Whether a value is the array that vectors of this type are given as. */
+function isOwnArray(value: unknown, type: VectorType): value is NumberArray {
+  if (type === 'i8') return types.isInt8Array(value)
+  if (type === 'binary') return types.isUint8Array(value)
+  return types.isFloat32Array(value)
+}
+
+function checkLength(value: NumberArray, field: VectorShape): void {
+  const width = widthOf(field)
+  if (types.isSharedArrayBuffer(value.buffer)) refuseUnsafeMemory(value, { field: field.name })
+  if (value.length === width) return
+  refuseUnsafeMemory(value, { field: field.name })
+  throw wrongLength(value.length, width, { field: field.name })
+}
+
+function copyNumbers(value: unknown, into: Float32Array, at: number, field: VectorShape): void {
+  const width = widthOf(field)
+  const details = { field: field.name }
+  if (!Array.isArray(value)) {
+    throw wrongVector(value, `${arrayNames[field.type]} or number[]`, details)
+  }
+  if (value.length !== width) throw wrongLength(value.length, width, details)
+  for (let index = 0; index < width; index += 1) {
     const component: unknown = value[index]
     if (typeof component !== 'number') {
       throw wrongVector(component, 'number', { ...details, component: index })
@@ -93,6 +163,14 @@ function copyNumbers(
           got: String(component),
         },
       )
+    }
+    // Rounding could make a whole number of one that is none.
+    if (float !== component && (field.type === 'i8' || field.type === 'binary')) {
+      throw new CairnError('ERR_INVALID_ARGUMENT', 'a component is no whole number', {
+        ...details,
+        component: index,
+        got: String(component),
+      })
     }
     into[at + index] = float
   }
@@ -145,6 +223,13 @@ function tooLong(key: string, bytes: number): CairnError {
     limit: limits.keyBytesMax,
     got: bytes,
   })
+}
+
+/** One key of a collection, checked. */
+export function toKey(key: unknown, keyType: 'string' | 'u64'): string | bigint {
+  if (keyType === 'u64') return toKeyNumber(key)
+  writeKey(new ByteWriter(limits.keyBytesMax), key)
+  return key as string
 }
 
 /** A key of a collection keyed by numbers. */

@@ -1,0 +1,2 @@
+import embed = require('../dist/embed/index.js')
+export = embed

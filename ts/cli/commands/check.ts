@@ -1,0 +1,74 @@
+// Whether everything is as it should be.
+import {
+  doctor as examine,
+  isCairnError,
+  verify as check,
+  type Problem,
+  type VerifyReport,
+} from '../../index.js'
+import { exitCodes, tableOf, type Answer, type Call, type Command } from '../command.js'
+import { reading } from '../database.js'
+import { percentOf } from '../progress.js'
+
+export const verify: Command = {
+  name: 'verify',
+  arguments: [{ name: 'dir', takes: 'optional' }],
+  summary: 'Check every byte of every file, and print what is wrong.',
+  details:
+    'Ends with 6 when something is. Writes nothing. Of a database that another program writes, segments\n' +
+    'alone are checked, and a line on stderr says so. Of an encrypted one, checksums are.',
+  flags: {},
+  run: async (call) => {
+    const report = await checkBeside(call)
+    const { files, bytes, problems, notes } = report
+    call.tell(`${files} files and ${bytes} bytes checked, ${problems.length} problems`)
+    const rows = [...problems.map(asRow('problem')), ...notes.map(asRow('note'))]
+    return {
+      value: report,
+      lines: rows,
+      table: tableOf(
+        ['severity', 'kind', 'file', 'section', 'offset', 'bytes', 'what', 'records'],
+        rows,
+      ),
+      exitCode: report.ok ? exitCodes.ok : exitCodes.partial,
+    }
+  },
+}
+
+function asRow(severity: 'problem' | 'note') {
+  return (problem: Problem) => ({ severity, ...problem })
+}
+
+async function checkBeside(call: Call): Promise<VerifyReport> {
+  const { signal, settings, tell } = call
+  const job = { signal, onProgress: percentOf(call, 'checking') }
+  try {
+    return await check(settings.dir.value, job)
+  } catch (error) {
+    if (!isCairnError(error, 'ERR_LOCKED')) throw error
+    tell('warning: another program writes this database: only its segments are checked')
+    return reading(call, (db) => db.verify(job))
+  }
+}
+
+export const doctor: Command = {
+  name: 'doctor',
+  arguments: [{ name: 'dir', takes: 'optional' }],
+  summary: 'Look at all that verify does and at how the database lives, and say what mends it.',
+  details: 'Ends with 6 when there is an error among the findings. Writes nothing.',
+  flags: {},
+  run: async (call): Promise<Answer> => {
+    const { signal, settings } = call
+    const job = { signal, onProgress: percentOf(call, 'checking') }
+    const findings = await examine(settings.dir.value, job)
+    const isIll = findings.some(({ severity }) => severity === 'error')
+    return {
+      value: findings,
+      table: tableOf(
+        ['severity', 'code', 'what', 'where', 'remedy'],
+        findings.map((finding) => ({ ...finding })),
+      ),
+      exitCode: isIll ? exitCodes.partial : exitCodes.ok,
+    }
+  },
+}

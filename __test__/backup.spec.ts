@@ -18,22 +18,31 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import * as zlib from 'node:zlib'
 import test, { type ExecutionContext } from 'ava'
-import { waitMs } from '#ts/schedule.js'
-import { listBackups, open, pruneBackups, restore, verifyBackup, type Database } from '#ts/index.js'
+import { Schedule, waitMs, type ScheduledWork } from '#ts/schedule.js'
+import {
+  isCairnError,
+  listBackups,
+  open,
+  pruneBackups,
+  restore,
+  verifyBackup,
+  type Database,
+} from '#ts/index.js'
 import { ended, start } from './helpers/child.js'
 import { fails } from './helpers/expect.js'
 import { openFor, temporaryDirectory } from './helpers/home.js'
 
 const schema = { vectors: { dim: 4, metric: 'cosine' } } as const
 
-async function fill(db: Database, from: number, to: number): Promise<void> {
+async function fill(db: Database, from: number, to: number): Promise<bigint> {
   const docs = await db.collection('docs', schema)
   const rows = Array.from({ length: to - from }, (_, n) => ({
     key: `k${String(from + n).padStart(6, '0')}`,
     vector: [from + n, 1, 2, 3],
     fields: { n: from + n },
   }))
-  await docs.upsert(rows)
+  const { version } = await docs.upsert(rows)
+  return version
 }
 
 /** Every record, in a form that can be compared. */
@@ -41,7 +50,7 @@ async function contents(db: Database): Promise<unknown[]> {
   const docs = await db.openCollection('docs')
   const all: unknown[] = []
   for await (const { key, version, fields, vectors } of docs.scan({ vectors: true })) {
-    all.push([key, version, fields, Object.values(vectors ?? {}).map((v) => [...v])])
+    all.push([key, version, fields, Object.values(vectors ?? {})])
   }
   return all
 }
@@ -446,6 +455,84 @@ test('a schedule makes backups, keeps as many as it was told, and stops', async 
   t.deepEqual((await db.stats()).schedules, [])
 })
 
+/** Work that takes `ms`, and what was seen of it. */
+function slowWork(ms: number) {
+  const seen = { running: 0, most: 0, made: 0 }
+  const backup = async () => {
+    seen.running += 1
+    seen.most = Math.max(seen.most, seen.running)
+    await delay(ms)
+    seen.running -= 1
+    seen.made += 1
+    return { id: seen.made }
+  }
+  return { seen, work: { backup, prune: async () => [] } as unknown as ScheduledWork }
+}
+
+test('a backup that is due while another runs is left out and counted', async (t) => {
+  const { seen, work } = slowWork(60)
+  const schedule = new Schedule('/backups', { everyMs: 5, jitter: 0 }, work)
+  const until = performance.now() + 20_000
+  while (seen.made < 3 && performance.now() < until) {
+    await delay(1)
+    t.is(schedule.running, seen.running === 1)
+  }
+  await schedule.stop()
+  t.is(seen.most, 1, 'never two at once')
+  const { made, failed, skipped, running } = schedule.stats()
+  t.deepEqual([made, failed, running], [seen.made, 0, false])
+  // Twelve are due while one runs; a busy machine wakes later.
+  t.true(skipped >= seen.made, `${skipped} of ${seen.made}`)
+  t.is(schedule.skipped, skipped)
+})
+
+test('stats() tells how many backups of a database were left out', async (t) => {
+  const home = temporaryDirectory(t)
+  const db = await openFor(t)
+  await fill(db, 0, 1_000)
+  const schedule = db.scheduleBackup(join(home, 'backups'), { everyMs: 1, jitter: 0, keep: 1 })
+  const until = performance.now() + 20_000
+  const figures = async () => (await db.stats()).schedules[0]
+  while (performance.now() < until) {
+    const now = await figures()
+    if (now && now.skipped > 0 && now.made > 1) break
+    await delay(5)
+  }
+  const now = await figures()
+  t.true((now?.skipped ?? 0) > 0 && (now?.made ?? 0) > 1)
+  t.is(now?.failed, 0)
+  await schedule.stop()
+})
+
+test('a schedule of cron is honoured by the wall clock', async (t) => {
+  const { seen, work } = slowWork(0)
+  // It is 50 ms before a quarter past three of a Friday.
+  const ahead = Date.UTC(2027, 0, 1, 3, 14, 59, 950) - Date.now()
+  const now = () => Date.now() + ahead
+  const schedule = new Schedule('/backups', { cron: '15 3 * * 1-5' }, work, now)
+  t.like(schedule.stats(), { everyMs: null, cron: '15 3 * * 1-5' })
+  t.is(seen.made, 0)
+  const until = performance.now() + 20_000
+  while (seen.made === 0 && performance.now() < until) await delay(5)
+  t.true(now() >= Date.UTC(2027, 0, 1, 3, 15))
+  await delay(100)
+  t.is(seen.made, 1, 'the next one is on Monday')
+  await schedule.stop()
+})
+
+test('what a clock that jumps passed over is made up for once', async (t) => {
+  const { seen, work } = slowWork(0)
+  let ahead = Date.UTC(2027, 0, 1, 2, 59, 59, 900) - Date.now()
+  const schedule = new Schedule('/backups', { cron: '0 * * * *' }, work, () => Date.now() + ahead)
+  // A day later: it slept.
+  ahead += 24 * 60 * 60 * 1000
+  const until = performance.now() + 20_000
+  while (seen.made === 0 && performance.now() < until) await delay(5)
+  await delay(50)
+  t.is(seen.made, 1)
+  await schedule.stop()
+})
+
 test('each wait of a schedule is longer or shorter by its jitter', (t) => {
   t.is(waitMs(1000, 0, 0.9), 1000)
   t.is(waitMs(1000, 0.1, 0), 900)
@@ -479,6 +566,13 @@ test('wrong schedules are refused at once', async (t) => {
     { everyMs: 1.5 },
     { everyMs: 5, jitter: 2 },
     { everyMs: 5, keep: 0 },
+    { everyMs: 5, cron: '0 0 * * *' },
+    { cron: '0 0 * * *', jitter: 0.5 },
+    { cron: 5 },
+    { cron: '' },
+    { cron: '0 0 * *' },
+    { cron: '60 0 * * *' },
+    { cron: '0 0 30 2 *' },
   ]) {
     t.throws(() => db.scheduleBackup('backups', options as never), { code: 'ERR_INVALID_ARGUMENT' })
   }
@@ -491,22 +585,65 @@ test('a schedule keeps no process alive', async (t) => {
   t.is(code, 0, stderr)
 })
 
+/** Every record of a database that was copied while it was written to, each read whole. */
+async function openedStraight(copy: string): Promise<unknown[]> {
+  const db = await open(copy)
+  try {
+    return await contents(db)
+  } finally {
+    await db.close()
+  }
+}
+
+/** A batch that was acknowledged: its version, and the numbers of its records. */
+interface Written {
+  readonly version: bigint
+  readonly from: number
+  readonly to: number
+}
+
+/** The records are exactly those that the batches up to the newest of them wrote, each as the last one left it. */
+function isOneVersion(t: ExecutionContext, records: unknown[], batches: readonly Written[]): void {
+  const found = new Map<number, bigint>()
+  for (const [key, version, { n }, [vector]] of records as [
+    string,
+    bigint,
+    { n: number },
+    number[][],
+  ][]) {
+    t.is(key, `k${String(n).padStart(6, '0')}`)
+    t.is(vector?.length, 4)
+    found.set(n, version)
+  }
+  t.is(found.size, records.length)
+  const newest = [...found.values()].reduce((one, other) => (one > other ? one : other), 0n)
+  const expected = new Map<number, bigint>()
+  for (const { version, from, to } of batches) {
+    if (version > newest) continue
+    for (let n = from; n < to; n += 1) expected.set(n, version)
+  }
+  const inOrder = (all: Map<number, bigint>) => [...all].toSorted(([one], [other]) => one - other)
+  t.deepEqual(inOrder(found), inOrder(expected))
+}
+
 test('what a program copies of a database that is written to has its recorded versions whole', async (t) => {
   const home = temporaryDirectory(t)
   const data = join(home, 'data')
   const db = await openFor(t, data, { memtableBytes: 64 * 1024 })
-  await fill(db, 0, 2_000)
+  const batches: Written[] = [{ version: await fill(db, 0, 2_000), from: 0, to: 2_000 }]
   await db.snapshot('before')
   const was = await contents(db)
   let writes = 0
   const stop = new AbortController()
   const writing = (async () => {
     for (; !stop.signal.aborted; writes += 1) {
-      await fill(db, (writes * 300) % 5_000, ((writes * 300) % 5_000) + 300)
+      const from = (writes * 300) % 5_000
+      batches.push({ version: await fill(db, from, from + 300), from, to: from + 300 })
       if (writes % 5 === 0) await db.compact()
     }
   })()
   let opened = 0
+  let refused = 0
   for (let round = 0; round < 6; round += 1) {
     const copy = join(home, `copy${round}`)
     const before = writes
@@ -518,14 +655,20 @@ test('what a program copies of a database that is written to has its recorded ve
     await restore(copy, place, { version: 'before' })
     await using back = await open(place)
     t.deepEqual(await contents(back), was)
-    const straight = await open(copy).catch(() => undefined)
-    const docs = await straight?.openCollection('docs').catch(() => undefined)
-    if (docs !== undefined) opened += 1
-    await straight?.close()
+    // As it is, it is one version of its source, or says that it is damaged.
+    const whole = await openedStraight(copy).catch((error: unknown) => error)
+    if (isCairnError(whole)) {
+      refused += 1
+      t.is(whole.code, 'ERR_CORRUPT', whole.message)
+    } else {
+      opened += 1
+      isOneVersion(t, whole as unknown[], batches)
+    }
   }
+  t.is(opened + refused, 6)
   stop.abort()
   await writing
-  t.log(`${opened} of 6 copies open as they are`)
+  t.log(`${opened} of 6 copies open as they are, ${refused} say that they are damaged`)
   // Once it is closed, a copy is a database.
   await db.close()
   await cp(data, join(home, 'copy'), { recursive: true })

@@ -89,7 +89,8 @@ async function contents(db: Database): Promise<unknown[]> {
   const docs = await db.openCollection('docs')
   const found: unknown[] = []
   for await (const { key, fields, vectors } of docs.scan({ vectors: true })) {
-    found.push([key, fields, Object.values(vectors ?? {}).map((it) => [...it])])
+    const numbers = Object.values(vectors ?? {}).map((it) => Array.from(it as Float32Array))
+    found.push([key, fields, numbers])
   }
   return found
 }

@@ -1,6 +1,15 @@
 // A database opened with `mode: 'ro'`: it shows what another one writes, and changes nothing.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -169,10 +178,15 @@ const changes: readonly (readonly [string, (db: Database, docs: Docs) => unknown
   ['delete', (_, docs) => docs.delete('k1')],
   ['delete of many', (_, docs) => docs.delete(['k1', 'k2'])],
   ['delete of a missing key', (_, docs) => docs.delete('no')],
+  ['deleteWhere', (_, docs) => docs.deleteWhere({})],
+  ['deleteWhere of nothing', (_, docs) => docs.deleteWhere({ or: [] })],
+  ['updateWhere', (_, docs) => docs.updateWhere({}, { n: 1 })],
   ['ingest', (_, docs) => docs.ingest([[row(1)], [row(2)]])],
   ['ingest of nothing', (_, docs) => docs.ingest([])],
   ['commit', (_, docs) => docs.commit()],
   ['compact', (_, docs) => docs.compact()],
+  ['tune', (_, docs) => docs.tune({ recall: 0.9, apply: true })],
+  ['alter', (_, docs) => docs.alter({ addFields: { fresh: 'int' } })],
 ]
 for (const [title, change] of changes) {
   test(`read-only: ${title} is refused`, async (t) => {
@@ -191,7 +205,8 @@ test('every call that changes something is in the table above', async (t) => {
   const docs = await db.collection('docs', schema)
   const ofDatabase =
     'close at doctor listCollections listVersions off on openCollection refresh stats verify follow constructor'
-  const ofCollection = 'name count explain get has scan search searchBatch searchSync'
+  const ofCollection =
+    'name schema aggregate count explain facet get has recall scan search searchBatch searchSync'
   const reading = new Set(`${ofDatabase} ${ofCollection}`.split(' '))
   for (const object of [db, docs]) {
     for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(object))) {
@@ -250,6 +265,44 @@ unix('a directory that may not be written is read', async (t) => {
   const child = startAs(isRoot ? 65_534 : undefined, 'read-only', directory)
   const { stdout, stderr } = await ended(child)
   t.deepEqual(stdout.trim().split('\n'), ['3', 'ERR_READ_ONLY', 'ERR_IO'], stderr)
+})
+
+// A mount of its own needs the right to make one.
+const mounts =
+  process.platform === 'linux' &&
+  process.getuid?.() === 0 &&
+  spawnSync('unshare', ['--mount', 'true']).status === 0
+const mounted = mounts ? test.serial : test.serial.skip
+
+mounted('a read-only mount is read beside its writer, and refused to one by name', async (t) => {
+  const [directory, , docs] = await writerFor(t)
+  const place = join(directory, '..', 'mounted')
+  mkdirSync(place)
+  const bound = spawnSync('mount', ['--bind', directory, place])
+  const sealed = spawnSync('mount', ['-o', 'remount,bind,ro', place])
+  t.teardown(() => spawnSync('umount', ['--lazy', place]))
+  if (bound.status !== 0 || sealed.status !== 0) {
+    t.log('left out: no directory can be mounted read-only here')
+    t.pass()
+    return
+  }
+  t.throws(() => writeFileSync(join(place, 'mine'), ''), { code: 'EROFS' })
+  const reader = await openFor(t, place, byHand)
+  const read = await reader.collection('docs', schema)
+  t.is(await read.count(), 2)
+  for (let n = 3; n < 30; n += 1) {
+    const { version } = await docs.upsert(row(n))
+    // The files change under it, too.
+    if (n % 7 === 0) await docs.compact()
+    t.is(await reader.refresh(), version)
+    t.is(await read.count(), n)
+    t.is((await read.search({ vector: [n, 0], k: 1 }))[0]?.key, `k${n}`)
+  }
+  await fails(t, () => read.upsert(row(1)), 'ERR_READ_ONLY')
+  const error = await fails(t, () => open(place), 'ERR_IO')
+  t.true(String(error?.details['file']).startsWith(place))
+  t.regex(String(error?.message), /read-only/i)
+  t.is(await docs.count(), 29, 'nobody was disturbed')
 })
 
 test('a look that fails is warned of once, counted, and made good', async (t) => {

@@ -5,7 +5,7 @@ test('the shorthand names its one field vector', (t) => {
   const shape = toShape({ vectors: { dim: 3, metric: 'l2' } })
   t.deepEqual(shape, {
     key: 'string',
-    vectors: [{ name: 'vector', dim: 3, metric: 'l2', index: 'auto' }],
+    vectors: [{ name: 'vector', dim: 3, metric: 'l2', type: 'f32', index: 'auto' }],
     fields: [],
     rejectExtra: false,
   })
@@ -13,7 +13,7 @@ test('the shorthand names its one field vector', (t) => {
 
 test('a field may be called dim', (t) => {
   const { vectors } = toShape({ vectors: { dim: { dim: 3, metric: 'l2' } } })
-  t.deepEqual(vectors, [{ name: 'dim', dim: 3, metric: 'l2', index: 'auto' }])
+  t.deepEqual(vectors, [{ name: 'dim', dim: 3, metric: 'l2', type: 'f32', index: 'auto' }])
 })
 
 test('fields and vectors keep their order', (t) => {

@@ -39,7 +39,7 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
   const native = await nativeCollection(docs.name)
   const out = Buffer.alloc(16 * 1024)
   const numbers = new Float64Array([0, k, 0, 0.95, Number.NaN, Number.NaN, 0, 0, 0])
-  const bare = microseconds(() => native.searchSync(vector, numbers, null, out))
+  const bare = microseconds(() => native.searchSync(vector, numbers, null, null, null, null, out))
   const cost = (query: SearchQuery): number => microseconds(() => docs.searchSync(query as never))
   const plain = cost({ vector, k, select: false })
   const withFields = cost({ vector, k })
@@ -58,6 +58,9 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
       durability: 'sync',
       memoryBudget: 1e8,
       memtableBytes: 1e7,
+      blockCacheBytes: 1e7,
+      memoryMap: false,
+      compression: 'lz4',
       walBytesMax: 1e7,
       compaction: 'size-tiered',
       compactionRateMax: 0,
@@ -72,7 +75,7 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
     if ('code' in raw) throw new Error(raw.message)
     const made = await raw.createCollection(name, {
       key: 'string',
-      vectors: [{ name: 'vector', dim, metric: 'l2', index: 'auto' }],
+      vectors: [{ name: 'vector', dim, metric: 'l2', type: 'f32', index: 'auto' }],
       fields: [],
       rejectExtra: false,
     })
@@ -82,7 +85,22 @@ test('searchSync adds at most 5 microseconds to the native call', async (t) => {
     const rows = [randomMatrix(k, dim, 1)]
     await writes.begin(
       (id) => {
-        made.write(id, 'upsert', bytes, ends, rows, [null], null, null, null, null, null, null)
+        made.write(
+          id,
+          'upsert',
+          bytes,
+          ends,
+          rows,
+          [null],
+          null,
+          null,
+          null,
+          null,
+          null,
+          null,
+          0,
+          null,
+        )
         made.start()
       },
       (error) => error,

@@ -1,5 +1,6 @@
 // docs/troubleshooting.md: each command that stands beside a symptom is run, where it can be with the symptom;
 // a failed log and a full disk are made in crates/engine/tests.
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -57,12 +58,28 @@ interface Stage {
   /** Undefined where the database is closed. */
   readonly db?: Database
   readonly docs?: Collection<typeof schema>
+  readonly open?: (target: string) => Promise<never>
+}
+
+/** As `open` where the addon is missing: in a process of its own, because this one has it. */
+async function openWithoutAddon(target: string): Promise<never> {
+  const program = `
+    const { open } = await import(process.argv[1])
+    await open(process.argv[2]).catch(({ code, message, details }) =>
+      console.log(JSON.stringify({ code, message, details })))`
+  const entry = new URL('../index.js', import.meta.url).href
+  const { stdout } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '-e', program, entry, target],
+    { encoding: 'utf8', env: { ...process.env, CAIRN_NATIVE_PATH: '/nowhere/cairndb.node' } },
+  )
+  throw Object.assign(new Error('not loaded'), JSON.parse(stdout) as object)
 }
 
 async function opened(
   t: ExecutionContext,
   options: OpenOptions = {},
-): Promise<Required<Omit<Stage, 'encryption'>>> {
+): Promise<Required<Omit<Stage, 'encryption' | 'open'>>> {
   const folder = temporaryDirectory(t)
   const [path, target] = [join(folder, 'data'), join(folder, 'saved')]
   const db = await open(path, options)
@@ -171,6 +188,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     const stage = await opened(t)
     return [stage, ([found]) => has(t, found, 'kernels')]
   },
+  '`WARN_SLOW_SYNC`, or writes are slow': async (t) => {
+    const stage = await opened(t)
+    return [stage, ([stats]) => t.true((stats as { longestSyncMs: number }).longestSyncMs > 0)]
+  },
   'searches are slow': async (t) => {
     const stage = await opened(t)
     return [stage, ([found]) => has(t, found, 'kernels')]
@@ -200,6 +221,32 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       stage,
       ([stats]) => {
         t.like(stats, { lastBackgroundError: null, lastBackgroundErrorAt: null })
+      },
+    ]
+  },
+  'memory grows': async (t) => {
+    const stage = await opened(t)
+    await stage.docs.compact()
+    await stage.docs.upsert(rows(10))
+    return [
+      stage,
+      ([ofDocs, ofDb]) => {
+        const docs = ofDocs as Awaited<ReturnType<Collection['stats']>>
+        t.true(docs.vectorBytes > 0 && docs.graphBytes > 0 && docs.memtableBytes > 0)
+        const { blockCache } = ofDb as Awaited<ReturnType<Database['stats']>>
+        t.true(blockCache.bytes <= blockCache.bytesMax)
+      },
+    ]
+  },
+  'the package does not load: `ERR_UNSUPPORTED_PLATFORM`': async (t) => {
+    const stage = await closed(t)
+    return [
+      { ...stage, open: openWithoutAddon },
+      ([details]) => {
+        const { platform, tried, supported } = details as Record<string, string>
+        t.regex(String(platform), /^[a-z\d]+-[a-z\d]+/)
+        t.true(tried?.includes('/nowhere/cairndb.node'))
+        t.true(supported?.includes('linux-x64-gnu'))
       },
     ]
   },
@@ -241,7 +288,7 @@ for (const [seen, commands] of symptoms) {
       const run = new AsyncFunction(...Object.keys(given), `return ${command}`)
       const answer = await run(...Object.values(given))
       answers.push(answer)
-      if (command.includes('open(')) await (answer as Database).close()
+      if (command.includes('open(path')) await (answer as Database).close()
     }
     expect(answers)
     rmSync(stage.target, { recursive: true, force: true })

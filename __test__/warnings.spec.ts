@@ -5,7 +5,14 @@ import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { open, type CairnWarning } from '#ts/index.js'
-import { SpaceWatch, headroomOf, warnAbout, type Ground } from '#ts/warnings.js'
+import {
+  SpaceWatch,
+  SyncWatch,
+  headroomOf,
+  slowSyncMs,
+  warnAbout,
+  type Ground,
+} from '#ts/warnings.js'
 import { temporaryDirectory } from './helpers/home.js'
 
 // Windows has no modes to warn about.
@@ -119,6 +126,44 @@ test('little free space is warned about once, until there was more', async (t) =
     disk.free = free * MiB
     await watch.look()
     t.is(warnings.length, expected, `${free} MiB`)
+  }
+})
+
+/** A watch over logs whose longest sync since the last look took as long as it is told. */
+function syncWatchOf(times: { longest: number; now: number }) {
+  const warnings: CairnWarning[] = []
+  const take = () => times.longest
+  const watch = new SyncWatch(
+    '/data',
+    (each) => warnings.push(each),
+    take,
+    () => times.now,
+  )
+  return { warnings, watch }
+}
+
+test('a slow sync is warned about, with how long it took', async (t) => {
+  const { warnings, watch } = syncWatchOf({ longest: slowSyncMs + 1, now: 0 })
+  await watch.look()
+  t.deepEqual(codes(warnings), ['WARN_SLOW_SYNC'])
+  t.deepEqual(warnings[0]?.details, { directory: '/data', elapsedMs: 1001, slowMs: 1000 })
+})
+
+test('slow syncs are warned about once a minute at most', async (t) => {
+  const times = { longest: 0, now: 0 }
+  const { warnings, watch } = syncWatchOf(times)
+  for (const [now, longest, expected] of [
+    [0, slowSyncMs, 0],
+    [5_000, 3_000, 1],
+    [10_000, 30_000, 1],
+    [64_999, 30_000, 1],
+    [65_000, 500, 1],
+    [70_000, 2_000, 2],
+    [75_000, 2_000, 2],
+  ] as const) {
+    Object.assign(times, { now, longest })
+    await watch.look()
+    t.is(warnings.length, expected, `${now} ms`)
   }
 })
 

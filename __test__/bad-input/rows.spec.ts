@@ -154,9 +154,9 @@ table('option of a write', [
     { path: 'if.version' },
   ],
   [
-    'a filter as condition',
-    arg,
-    ({ cos }) => cos.upsert(row, { if: never({ lang: 'en' }) }),
+    'a filter that is none as condition',
+    'ERR_INVALID_FILTER',
+    ({ cos }) => cos.upsert(row, { if: never({ lang: undefined }) }),
     { path: 'lang' },
   ],
   ['a condition that is a text', arg, ({ cos }) => cos.upsert(row, { if: never('x') })],

@@ -120,7 +120,6 @@ table('a missing vector', [
   ],
   ['add', arg, ({ cos }) => cos.add(never([{ key: 'new', fields: {} }])), { index: 0 }],
   ['columns', arg, ({ cos }) => cos.upsert(never({ keys: ['new'] })), { path: 'vectors' }],
-  ['search', arg, ({ cos }) => cos.search(never({ k: 1 })), { path: 'vector' }],
   [
     'an undefined one',
     arg,
@@ -157,12 +156,6 @@ table('a missing vector', [
     'search without a name of two',
     arg,
     ({ two }) => two.search({ vector: [1, 2] }),
-    { path: 'vector' },
-  ],
-  [
-    'search in two fields',
-    arg,
-    ({ two }) => two.search({ vector: { a: [1, 2], b: [1, 2, 3] } }),
     { path: 'vector' },
   ],
   [

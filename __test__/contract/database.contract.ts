@@ -318,7 +318,7 @@ export function databaseContract(home: Home): void {
       { key: 'b', vectors: { image: [5, 5], text: [9, 0, 0] } },
     ])
     const nearest = async (
-      vector: Parameters<typeof both.search>[0]['vector'],
+      vector: NonNullable<Parameters<typeof both.search>[0]['vector']>,
     ): Promise<string[]> => (await both.search({ vector, k: 1 })).map(({ key }) => key)
     t.deepEqual(await nearest({ image: [0, 0] }), ['a'])
     t.deepEqual(await nearest({ text: [1, 0, 0] }), ['b'])

@@ -11,6 +11,8 @@ export interface World {
   readonly ids: Collection
   readonly two: Collection
   readonly strict: Collection
+  readonly short: Collection
+  readonly sparse: Collection
 }
 
 /** One row: its title, its code, the call, and facts of the error. */
@@ -71,6 +73,16 @@ test.before(async () => {
     fields: { title: 'text' },
     extra: 'reject',
   })
+  const short = await db.collection('short', {
+    vectors: {
+      halves: { dim: 3, metric: 'cosine', type: 'f16' },
+      bytes: { dim: 3, metric: 'cosine', type: 'i8' },
+      bits: { dim: 24, metric: 'hamming', type: 'binary' },
+    },
+  })
+  const sparse = await db.collection('sparse', {
+    vectors: { s: { dim: 10, metric: 'dot', type: 'sparse' } },
+  })
   await cos.upsert([
     { key: 'one', vector: [1, 2, 3, 4], fields: { text: 'one', int: 1 } },
     { key: 'two', vector: [4, 3, 2, 1] },
@@ -78,15 +90,20 @@ test.before(async () => {
   await ids.upsert({ key: 1n, vector: [1, 2, 3] })
   await two.upsert({ key: 'one', vectors: { a: [1, 2], b: [1, 2, 3] } })
   await strict.upsert({ key: 'one', vector: [1], fields: { title: 'x' } })
-  world = { db, cos, ids, two, strict } as unknown as World
+  await short.upsert({
+    key: 'one',
+    vectors: { halves: [1, 2, 3], bytes: [1, 2, 3], bits: new Uint8Array(3) },
+  })
+  await sparse.upsert({ key: 'one', vector: { indices: [1, 9], values: [1, 2] } })
+  world = { db, cos, ids, two, strict, short, sparse } as unknown as World
 })
 
 test.after.always(() => world.db.close())
 
 /** Everything there is, in a form that can be compared. */
-async function everything({ db, cos, ids, two, strict }: World): Promise<string> {
+async function everything({ db, cos, ids, two, strict, short, sparse }: World): Promise<string> {
   const records: unknown[] = []
-  for (const collection of [cos, ids, two, strict]) {
+  for (const collection of [cos, ids, two, strict, short, sparse]) {
     records.push(await collection.count())
     for await (const record of collection.scan({ vectors: true })) records.push(record)
   }

@@ -130,7 +130,9 @@ const one = vec(3, floats(1, 2, 3))
 async function read(docs: Collection, format: Format, bytes: Buffer): Promise<unknown> {
   await importFrom(docs, [bytes], { format })
   const records = await docs.get(['0', '1'] as never, { vectors: true })
-  return records.map((record) => [...(record?.vectors['vector'] ?? [])])
+  return records.map((record) => [
+    ...((record?.vectors['vector'] as Float32Array | undefined) ?? []),
+  ])
 }
 
 test('doubles, bytes in the other order and later versions of npy are read', async (t) => {

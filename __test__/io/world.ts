@@ -1,6 +1,7 @@
 // Records with everything that a record can hold, and what an export and an import make of them.
 import type { ExecutionContext } from 'ava'
 import type { Collection, Database, Schema } from '#ts/index.js'
+import type { AnyVector } from '#ts/infer.js'
 
 /** A schema with a field of every type. */
 export const fullSchema = {
@@ -105,11 +106,15 @@ export async function recordsOf(collection: Collection): Promise<unknown[]> {
   return records
 }
 
-function bitsOf(vectors: Readonly<Record<string, Float32Array>>): Record<string, number[]> {
+function bitsOf(vectors: Readonly<Record<string, AnyVector>>): Record<string, number[]> {
+  const bytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+    new Uint8Array(buffer.slice(byteOffset, byteOffset + byteLength))
   return Object.fromEntries(
-    Object.entries(vectors).map(([name, { buffer, byteOffset, length }]) => [
+    Object.entries(vectors).map(([name, vector]) => [
       name,
-      [...new Uint32Array(buffer.slice(byteOffset, byteOffset + 4 * length))],
+      'indices' in vector
+        ? [...bytes(vector.indices), ...bytes(vector.values)]
+        : [...bytes(vector)],
     ]),
   )
 }

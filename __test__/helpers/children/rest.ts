@@ -6,11 +6,12 @@ import { open, type OpenOptions, type WriteOptions } from '#ts/index.js'
 
 const [directory = '', scope = 'database', way = 'stay'] = process.argv.slice(2)
 const memory = { durability: 'memory' } as const
-const [ofDatabase, ofWrite]: [OpenOptions, WriteOptions] =
+const schema = { vectors: { dim: 2, metric: 'l2' } } as const
+const [ofDatabase, ofWrite]: [OpenOptions, WriteOptions<typeof schema>] =
   scope === 'database' ? [memory, {}] : [{}, memory]
 
 const db = await open(directory, ofDatabase)
-const docs = await db.collection('docs', { vectors: { dim: 2, metric: 'l2' } })
+const docs = await db.collection('docs', schema)
 await docs.upsert({ key: 'a', vector: [1, 2] }, ofWrite)
 const acknowledged = performance.now()
 writeSync(1, 'acknowledged\n')

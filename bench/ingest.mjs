@@ -1,6 +1,7 @@
 // `npm run bench -- ingest`: durable writes, the event loop meanwhile, recovery, reopening, call overhead.
 import { runParts } from './lib/parts.mjs'
 import { measureBatches } from './ingest/batches.mjs'
+import { measureBuild } from './ingest/build.mjs'
 import { measureConcurrent } from './ingest/concurrent.mjs'
 import { measureOverhead } from './ingest/overhead.mjs'
 import { measureRecovery } from './ingest/recovery.mjs'
@@ -10,6 +11,7 @@ import { measureStallAndReopen } from './ingest/stall-and-reopen.mjs'
 const parts = {
   batches: measureBatches,
   concurrent: measureConcurrent,
+  build: measureBuild,
   recovery: measureRecovery,
   stall: measureStallAndReopen,
   overhead: measureOverhead,

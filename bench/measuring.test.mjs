@@ -199,9 +199,10 @@ test('a quick definition is smaller in every engine', () => {
 })
 
 test('lines of the native example', () => {
-  const line = 'ef=  40 recall=0.9876 qps=   12345 (12000-12500) hops=1.0 distances=2'
+  const line = 'hnsw ef=  40 recall=0.9876 qps=   12345 (12000-12500) hops=1.0 distances=2'
   assert.deepEqual(parseSweepLine(line), { ef: 40, recall: 0.9876, qps: 12_345 })
   assert.equal(parseSweepLine('order=0.1 s'), null)
+  assert.equal(parseSweepLine(line.replace('hnsw', 'qg  ')), null)
 })
 
 test('syncs in a trace are counted once, also when interrupted', () => {

@@ -129,7 +129,12 @@ export function figureTable(rows) {
 
 function value({ unit, median, min, max }) {
   if (median === undefined || median === '') return '-'
-  const shown = (number) => (unit === 'x' ? Number(number).toFixed(2) : grouped(Number(number)))
+  const shown = (number) => {
+    if (unit === 'x') return Number(number).toFixed(2)
+    // A share, or a count of a few.
+    if (unit === '') return String(Number(Number(number).toFixed(4)))
+    return grouped(Number(number))
+  }
   const known = min !== undefined && min !== '' && max !== undefined && max !== ''
   return `${shown(median)} ${unit}${known ? ` (${shown(min)} to ${shown(max)})` : ''}`
 }

@@ -18,10 +18,8 @@ export function buildExample() {
  */
 export async function buildGraph(program, settings, graph) {
   const lines = await run([program], settings, { GRAPH: graph, EF: '10', REPEAT: '1' })
-  const { build, links, vectors } = numbersOf(
-    lines,
-    /build=(?<build>[\d.]+) s links=(?<links>[\d.]+) MB vectors=(?<vectors>[\d.]+) MB/,
-  )
+  const { vectors } = numbersOf(lines, /vectors=(?<vectors>[\d.]+) MB/)
+  const { build, links } = numbersOf(lines, /build=(?<build>[\d.]+) s links=(?<links>[\d.]+) MB/)
   const { order } = numbersOf(lines, /order=(?<order>[\d.]+) s/, { order: 0 })
   return { seconds: build + order, bytes: (links + vectors) * 1e6 }
 }
@@ -44,9 +42,9 @@ export async function sweepGraph(program, settings, graph, efs) {
   }))
 }
 
-/** `ef=  10 recall=0.9123 qps=   12345 ...` as numbers, or null. */
+/** `hnsw ef=  10 recall=0.9123 qps=   12345 ...` as numbers, or null. */
 export function parseSweepLine(line) {
-  const match = /^ef=\s*(\d+) recall=([\d.]+) qps=\s*([\d.]+)/.exec(line)
+  const match = /^hnsw ef=\s*(\d+) recall=([\d.]+) qps=\s*([\d.]+)/.exec(line)
   if (match === null) return null
   const [ef, recall, qps] = match.slice(1).map(Number)
   return { ef, recall, qps }
@@ -65,6 +63,7 @@ async function run([file, ...args], { dataset, data, m, efConstruction, threads,
     THREADS: threads,
     QUERIES: queries,
     DATA: data,
+    INDEX: 'hnsw',
     ...extra,
   }
   const env = Object.entries(settings).map(([name, value]) => [

@@ -1,4 +1,4 @@
-// How long searches take while flushes and compactions run beside them.
+// How long searches and writes take while flushes and compactions run beside them.
 import { join } from 'node:path'
 import { open } from 'cairndb'
 import { columnBatches, schemaOf } from '../lib/batches.mjs'
@@ -17,10 +17,15 @@ export async function measureBackground({ settings, data }) {
   try {
     await worker.call('prepare', { ...rest, data, folder })
     const p99 = { idle: [], busy: [] }
+    const longest = { searches: [], writes: [] }
     for (let round = 0; round <= repetitions; round += 1) {
       for (const turn of ['idle', 'busy']) {
-        const times = await worker.call(turn)
-        if (round > 0) p99[turn].push(quantile(times, 0.99))
+        const { searches, writes } = await worker.call(turn)
+        if (round === 0) continue
+        p99[turn].push(quantile(searches, 0.99))
+        if (turn === 'idle') continue
+        longest.searches.push(Math.max(...searches) / 1000)
+        longest.writes.push(Math.max(...writes) / 1000)
       }
       log(round === 0 ? 'warm-up round' : `round ${round} of ${repetitions}`)
     }
@@ -32,6 +37,14 @@ export async function measureBackground({ settings, data }) {
       figure('search p99 idle over itself', 'x', ratios(p99.idle, alone)),
       figure('search p99 idle', 'us', p99.idle),
       figure('search p99 beside flush and compaction', 'us', p99.busy),
+      figure('longest search beside flush and compaction', 'ms', longest.searches, { most: 100 }),
+      figure(
+        'longest write beside flush and compaction',
+        'ms',
+        longest.writes,
+        { most: 100 },
+        `batches of ${rest.batchRows} rows`,
+      ),
     ]
   } finally {
     await worker.stop('SIGKILL')
@@ -63,18 +76,21 @@ export async function prepare({ data, dataset, rows, queries, ef, batchRows, fol
 export async function idle() {
   const { collection } = state
   await collection.compact()
-  return searches(() => false)
+  return { searches: await searches(() => false), writes: [] }
 }
 
-/** In the process: microseconds of each query while a tenth of the rows is replaced and merged. */
+/** In the process: microseconds of each query and of each write while a tenth of the rows is replaced and merged. */
 export async function busy() {
   const { collection, batches } = state
   const from = state.next
   state.next += Math.ceil(batches.length / 10)
   let done = false
+  const writes = []
   const work = async () => {
     for (let at = from; at < state.next; at += 1) {
+      const started = performance.now()
       await collection.upsert(batches[at % batches.length])
+      writes.push((performance.now() - started) * 1000)
     }
     await collection.compact()
     done = true
@@ -82,7 +98,7 @@ export async function busy() {
   const working = work()
   const times = await searches(() => !done)
   await working
-  return times
+  return { searches: times, writes }
 }
 
 /** One query after the other, all of them once, and again while `more()`. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the distance kernels for 64-bit Arm under emulation: once on a core with every
+# Runs the tests of the kernels (distance, quantize) for 64-bit Arm under emulation: once on a core with every
 # extension, once on one with none. Installs what is missing where it can; where it cannot, says so
 # in one line and leaves with 0, unless CAIRN_REQUIRE_EMULATION=1.
 set -euo pipefail
@@ -54,5 +54,9 @@ for cpu in max cortex-a72; do
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$CAIRN_EMULATOR" \
         CAIRN_EXPECT_SIMD=neon CAIRN_REQUIRE_SIMD=scalar,neon \
         cargo test --quiet --package cairn-distance --target "$target" --tests
+    # Of the quantisers those tests that are about instruction sets; the others would take minutes here.
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$CAIRN_EMULATOR" CAIRN_REQUIRE_SIMD=scalar,neon \
+        cargo test --quiet --package cairn-quantize --target "$target" --lib --test rotation \
+        --test integer_kernels --test fastscan_kernels --test same_everywhere
 done
 echo "neon.sh: passed"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the distance kernels on an emulated x86-64 processor without AVX. A binary that
+# Runs the tests of the kernels (distance, quantize) on an emulated x86-64 processor without AVX. A binary that
 # used an instruction beyond the baseline would die of it; one that chose the wrong kernels would
 # fail CAIRN_EXPECT_SIMD. Without the emulator, says so in one line and leaves with 0, unless
 # CAIRN_REQUIRE_EMULATION=1.
@@ -25,4 +25,8 @@ export CAIRN_EMULATOR="qemu-x86_64 -cpu Nehalem"
 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$CAIRN_EMULATOR" \
     CAIRN_EXPECT_SIMD=scalar CAIRN_REQUIRE_SIMD=scalar \
     cargo test --quiet --package cairn-distance --target "$target" --tests
+# Of the quantisers those tests that are about instruction sets; the others would take minutes here.
+CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$CAIRN_EMULATOR" CAIRN_REQUIRE_SIMD=scalar \
+    cargo test --quiet --package cairn-quantize --target "$target" --lib --test rotation \
+    --test integer_kernels --test fastscan_kernels --test same_everywhere
 echo "noavx.sh: passed"

@@ -135,6 +135,33 @@ const cases = [
     work: openInFlush,
   },
   {
+    title: 'a sync that takes long is warned about while it runs, and only one that does',
+    // The fourth sync of a log's frames hangs; looks come every five seconds.
+    fail: 'K5:4:sleep8000',
+    async work(open, directory) {
+      const warnings = []
+      const db = await open(directory, { onWarning: (warning) => warnings.push(warning) })
+      const docs = await db.collection('docs', schema)
+      for (let at = 0; at < 3; at += 1) await docs.upsert(rows(10, at * 10))
+      let ended = false
+      const slow = docs.upsert(rows(10, 30)).then(() => (ended = true))
+      for (let round = 0; round < 700 && warnings.length === 0; round += 1) await delay(10)
+      strictEqual(ended, false, 'it was to be told while the write waits')
+      strictEqual(warnings.length, 1)
+      const [{ code, details }] = warnings
+      strictEqual(code, 'WARN_SLOW_SYNC')
+      strictEqual(details.directory, directory)
+      ok(details.elapsedMs > 1000 && details.elapsedMs < 8000, String(details.elapsedMs))
+      await slow
+      for (let at = 4; at < 20; at += 1) await docs.upsert(rows(10, at * 10))
+      await delay(6000)
+      strictEqual(warnings.length, 1, 'once a minute')
+      const { longestSyncMs } = await db.stats()
+      ok(longestSyncMs >= 8000 && longestSyncMs < 20_000, String(longestSyncMs))
+      await db.close()
+    },
+  },
+  {
     title: 'a scan lets merged segments go beside the event loop',
     fail: `K25:2:sleep${slowMs}`,
     async work(open, directory) {

@@ -1,6 +1,7 @@
 // Builds what `import 'cairndb'` loads: the addon by cargo, the JavaScript by tsc, both into dist/.
 import { createHash } from 'node:crypto'
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -92,6 +93,8 @@ export async function compile() {
     throw new Problem(
       `compiling ts/ and __test__/ failed (see above): tsc ended with code ${code}.`,
     )
+  // A program that installed this checkout has a link to it, which npm made executable once.
+  chmodSync(join(dist, 'cli/main.js'), 0o755)
   writeFileSync(stampFile, stamp)
 }
 

@@ -26,8 +26,12 @@ function* references(line) {
 }
 
 function source({ where, file }) {
-  const path = where === 'js' ? `__test__/${file}.spec.ts` : `crates/${where}/tests/${file}.rs`
-  assert.ok(existsSync(join(root, path)), `${path} is not there`)
+  const paths =
+    where === 'js'
+      ? [`__test__/${file}.spec.ts`]
+      : [`crates/${where}/tests/suite/${file}.rs`, `crates/${where}/tests/${file}.rs`]
+  const path = paths.find((path) => existsSync(join(root, path)))
+  assert.ok(path, `${where}::${file} is not there`)
   return readFileSync(join(root, path), 'utf8')
 }
 

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -90,6 +91,65 @@ test('a linked checkout loads by import and by require, as one module', (t) => {
     execFileSync(process.execPath, ['app.cjs'], { cwd: app, encoding: 'utf8' }),
     `${version} ${version} true\n`,
   )
+})
+
+test('the command cairn runs through a link, as npm makes one, and is published', (t) => {
+  const app = mkdtempSync(join(tmpdir(), 'cairn-app-'))
+  t.after(() => rmSync(app, { recursive: true }))
+  const { bin, files, version } = read('package.json')
+  assert.deepEqual(Object.keys(bin), ['cairn'])
+  assert.ok(files.includes('dist'))
+  const program = join(root, bin.cairn)
+  assert.equal(readFileSync(program, 'utf8').split('\n')[0], '#!/usr/bin/env node')
+  if (process.platform !== 'win32') assert.equal(statSync(program).mode & 0o111, 0o111)
+  mkdirSync(join(app, 'node_modules'))
+  symlinkSync(root, join(app, 'node_modules/cairndb'), 'junction')
+  const linked = join(app, 'node_modules/cairndb', bin.cairn)
+  const answer = execFileSync(process.execPath, [linked, '--version'], {
+    cwd: app,
+    encoding: 'utf8',
+  })
+  assert.equal(answer, `${version}\n`)
+})
+
+test('cairndb/embed loads by import and by require, as one module, and needs no binary', (t) => {
+  const app = mkdtempSync(join(tmpdir(), 'cairn-app-'))
+  t.after(() => rmSync(app, { recursive: true }))
+  const own = join(app, 'node_modules/cairndb')
+  mkdirSync(own, { recursive: true })
+  mkdirSync(join(app, 'node_modules/@types'))
+  // As it is published, for another platform: without the binary of this one.
+  for (const name of ['package.json', 'embed', 'dist']) {
+    cpSync(join(root, name), join(own, name), {
+      recursive: true,
+      filter: (path) => !path.includes('__test__') && !path.endsWith('.node'),
+    })
+  }
+  for (const name of ['@types/node', 'undici-types']) {
+    symlinkSync(join(root, 'node_modules', name), join(app, 'node_modules', name), 'junction')
+  }
+  const code = (from) => `${from}
+    const one: Embedder = hashing({ dim: 8 })
+    void one.embed('sea').then((row) => console.log(row.length, embedder.name, http.name))`
+  const names = 'embedder, hashing, http'
+  writeFileSync(
+    join(app, 'app.mts'),
+    code(`import { ${names}, type Embedder } from 'cairndb/embed'`),
+  )
+  writeFileSync(
+    join(app, 'app.cts'),
+    `import type { Embedder } from 'cairndb/embed'
+    ${code(`import embed = require('cairndb/embed'); const { ${names} } = embed`)}
+    void import('cairndb/embed').then((same) => console.log(same.http === http))`,
+  )
+  writeFileSync(join(app, 'package.json'), '{}')
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const flags =
+    '--strict --target es2022 --module nodenext --lib es2023,esnext.disposable --types node'
+  execFileSync(process.execPath, [tsc, ...flags.split(' '), 'app.mts', 'app.cts'], { cwd: app })
+  const printed = (file) => execFileSync(process.execPath, [file], { cwd: app, encoding: 'utf8' })
+  assert.equal(printed('app.mjs'), '8 embedder http\n')
+  assert.deepEqual(printed('app.cjs').trim().split('\n').sort(), ['8 embedder http', 'true'])
 })
 
 test('cairndb/io loads and compiles where none of its optional packages is installed', (t) => {

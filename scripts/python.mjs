@@ -1,10 +1,16 @@
-// A Python of our own with the packages that read what we write, in .cache/python.
+// A Python of our own with the packages that read what we write and do what we do, in .cache/python.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './process.mjs'
 
-const packages = ['numpy==2.1.3', 'pyarrow==18.1.0', 'duckdb==1.1.3', 'pytz==2024.2']
+const packages = [
+  'numpy==2.1.3',
+  'pyarrow==18.1.0',
+  'duckdb==1.1.3',
+  'pytz==2024.2',
+  'bm25s==0.3.16',
+]
 const home = join(root, '.cache/python')
 const stamp = join(home, 'cairn-stamp')
 const windows = process.platform === 'win32'

@@ -9,6 +9,7 @@ import { summary } from './test.mjs'
 function count(read, text) {
   const counts = none()
   for (const line of text.split('\n')) read(counts, line)
+  delete counts.open
   return counts
 }
 
@@ -18,7 +19,30 @@ test("cargo's results are summed over all test binaries, coloured or not", () =>
     'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s',
     'test result: \u001b[31mFAILED\u001b[0m. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out',
   ].join('\n')
-  assert.deepEqual(count(cargo, text), { passed: 7, failed: 2, ignored: 1 })
+  assert.deepEqual(count(cargo, text), { passed: 7, failed: 2, ignored: 1, failures: [] })
+})
+
+test('what failed tests of cargo printed is kept, test by test', () => {
+  const text = [
+    'test a::b ... FAILED',
+    'failures:',
+    '',
+    '---- a::b stdout ----',
+    '',
+    "thread 'a::b' panicked at src/a.rs:3:5:",
+    'seed 7',
+    '---- c stdout ----',
+    'no luck',
+    'failures:',
+    '    a::b',
+    '    c',
+    'test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out',
+  ].join('\n')
+  const failures = [
+    ['a::b', "thread 'a::b' panicked at src/a.rs:3:5:", 'seed 7'],
+    ['c', 'no luck'],
+  ]
+  assert.deepEqual(count(cargo, text), { passed: 1, failed: 2, ignored: 0, failures })
 })
 
 test('TAP lines are counted once each; parts, skips and todos are not passes', () => {
@@ -27,13 +51,22 @@ test('TAP lines are counted once each; parts, skips and todos are not passes', (
     'ok 1 - opens',
     '    not ok 1 - a part of a test',
     'not ok 2 - closes',
+    '  ---',
+    "  message: 'it was open'",
+    '# seed 7',
+    '    ok 1 - a part of the next',
     'ok 3 - later # SKIP no disk',
     'not ok 4 - some day # TODO',
     'ok 5 - a \\# in the title',
     'ok 6',
     '1..6',
   ].join('\n')
-  assert.deepEqual(count(tap, text), { passed: 3, failed: 1, ignored: 2 })
+  assert.deepEqual(count(tap, text), {
+    passed: 3,
+    failed: 1,
+    ignored: 2,
+    failures: [['closes', '  ---', "  message: 'it was open'"]],
+  })
 })
 
 test('a suite that fails without a failed test, or that runs none, is a failure', () => {
@@ -51,12 +84,24 @@ test('the summary names what was left out and ends with the sum', () => {
     { suite: { name: 'neon' }, reason: 'qemu-aarch64 is absent (apt-get install qemu-user)' },
   ]).split('\n')
   assert.deepEqual(lines.slice(1), [
-    'Suites',
+    'Suites, 0.1 minutes',
     '  rust   5 passed, 1 ignored in 2.0 s',
     '  types  0 passed, 1 FAILED (ran no test) in 1.0 s',
     '  neon   left out: qemu-aarch64 is absent (apt-get install qemu-user)',
     '',
     '5 passed, 1 failed',
+  ])
+})
+
+test('the summary repeats what failed, so that the end of a long log is enough', () => {
+  const failures = [['it holds', ...Array.from({ length: 50 }, (_, at) => `line ${at}`)]]
+  const result = { passed: 5, failed: 1, ignored: 0, seconds: 2, failures }
+  const lines = summary([{ suite: { name: 'rust' }, ...result }]).split('\n')
+  assert.deepEqual(lines.slice(1, 4), ['Failed', '  rust: it holds', '    line 0'])
+  assert.equal(lines[22], '    line 19')
+  assert.deepEqual(lines.slice(24, 26), [
+    'Suites, 0.0 minutes',
+    '  rust  5 passed, 1 FAILED in 2.0 s',
   ])
 })
 

@@ -27,7 +27,7 @@ const MiB = 1024 * 1024
 /** What may be gained over the whole time: by so much, or by this share of what there is. */
 const allowances = {
   rss: { most: 48 * MiB, share: 0.15, shown: (value) => `${(value / MiB).toFixed(1)} MiB` },
-  handles: { most: 16, share: 0, shown: (value) => value.toFixed(1) },
+  handles: { most: 8, share: 0, shown: (value) => value.toFixed(1) },
   files: { most: 24, share: 0.25, shown: (value) => value.toFixed(1) },
   bytes: { most: 4 * MiB, share: 0.25, shown: (value) => `${(value / MiB).toFixed(1)} MiB` },
 }

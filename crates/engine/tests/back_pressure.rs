@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod common;
+#[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
+#[path = "common/crash/planted.rs"]
+mod planted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -215,4 +218,56 @@ fn more_collections_than_commit_threads_still_find_room() {
     for collection in &collections {
         assert_eq!(collection.snapshot().unwrap().count(), 2_000);
     }
+}
+
+#[test]
+fn all_collections_stay_inside_one_budget() {
+    const COLLECTIONS: u64 = 48;
+    const BATCH: u64 = 100;
+    let options = Options {
+        memory_budget: 2 * 1024 * 1024,
+        block_cache_bytes: 512 * 1024,
+        ..Options::default()
+    };
+    let limit = (options.memory_budget - options.block_cache_bytes) as u64;
+    let disk = WatchedDisk::new();
+    let database = Home::on(disk.env(2)).open(options);
+    let collections: Vec<Arc<Collection>> = (0..COLLECTIONS)
+        .map(|n| {
+            let schema = plain(KeyType::U64, 32, MetricName::L2);
+            database
+                .create_collection(&format!("c{n}"), schema)
+                .unwrap()
+        })
+        .collect();
+    let held = || -> u64 {
+        let bytes = collections
+            .iter()
+            .map(|one| one.stats().unwrap().memtable_bytes);
+        bytes.sum()
+    };
+    let mut peak = 0;
+    // The last ones get no more than a batch: what the others hold makes room for it.
+    for round in 0..20 {
+        for (n, collection) in (0..).zip(&collections) {
+            if n < COLLECTIONS / 2 || round == 0 {
+                put(collection, &rows(round * BATCH, BATCH));
+                peak = peak.max(held());
+            }
+        }
+    }
+    println!("limit={limit} peak={peak}");
+    assert!(peak > limit / 2, "too little was written to prove anything");
+    assert!(peak <= limit + BATCH * ROW_BYTES);
+    for (n, collection) in (0..).zip(&collections) {
+        let rounds = if n < COLLECTIONS / 2 { 20 } else { 1 };
+        assert_eq!(collection.snapshot().unwrap().count(), rounds * BATCH);
+        assert_eq!(collection.stats().unwrap().last_background_error, None);
+    }
+}
+
+#[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
+#[test]
+fn every_bug_of_the_budget_is_found() {
+    planted::expect_all_found(module_path!());
 }

@@ -73,6 +73,57 @@ fn each_policy_keeps_the_number_of_segments_it_promises() {
 }
 
 #[test]
+fn segments_end_at_the_size_of_a_memtable_and_at_the_limit_of_rows() {
+    const ROWS: u64 = 20_000;
+    let segment_files = |home: &Home| -> Vec<u64> {
+        let files = home.files();
+        let segments = files
+            .iter()
+            .filter(|(path, _)| path.extension().is_some_and(|e| e == "seg"));
+        segments.map(|(_, bytes)| bytes.len() as u64).collect()
+    };
+    let row_bytes = 4 * DIM as u64 + 8;
+    for limit in [3_000, usize::MAX] {
+        let home = Home::directory("rotation");
+        let options = Options {
+            segment_rows_max: limit,
+            ..with_policy(Compaction::SizeTiered)
+        };
+        let memtable_bytes = options.memtable_bytes as u64;
+        let database = home.open(options);
+        let schema = plain(KeyType::U64, DIM as u32, MetricName::L2);
+        let collection = database.create_collection("c", schema).unwrap();
+        let rows = written(&home, &collection, 0..ROWS);
+        let files = segment_files(&home);
+        println!("limit {limit}: {rows:?} in files of {files:?}");
+        assert_eq!(rows.len(), files.len());
+        let largest = rows.iter().max().copied().unwrap();
+        if limit == usize::MAX {
+            assert!(largest > 3_000, "so the limit is what ended them");
+            continue;
+        }
+        assert!(largest <= 3_000, "{rows:?}");
+        assert!(largest > memtable_bytes / row_bytes, "some were merged");
+        // Keys, versions, links of a graph and the tables of the file come on top.
+        let most = 3_000 * (row_bytes + 16 + 160) + 64 * 1024;
+        assert!(files.iter().all(|&bytes| bytes < most), "{files:?}");
+        assert!(files.iter().sum::<u64>() > ROWS * row_bytes);
+    }
+    let home = Home::directory("rotation-flush");
+    let options = with_policy(Compaction::None);
+    let memtable_bytes = options.memtable_bytes as u64;
+    let database = home.open(options);
+    let schema = plain(KeyType::U64, DIM as u32, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    written(&home, &collection, 0..ROWS);
+    let files = segment_files(&home);
+    assert!(files.len() as u64 > ROWS * row_bytes / (2 * memtable_bytes));
+    let batch = 100 * row_bytes;
+    let most = memtable_bytes + batch + 16 * 1024;
+    assert!(files.iter().all(|&bytes| bytes < most), "{files:?}");
+}
+
+#[test]
 fn without_a_policy_nothing_is_merged_until_it_is_asked_for() {
     let home = Home::directory("no-policy");
     let database = home.open(with_policy(Compaction::None));

@@ -136,11 +136,13 @@ pub enum Bug {
     SparseIndexLosesEntry,
     /// A collection has its new structure before that is durable.
     AltersBeforePublishing,
+    /// The memtables of each collection may take the whole budget.
+    BudgetIsEachOnesOwn,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 66] = [
+    pub const ALL: [Self; 67] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -207,6 +209,7 @@ impl Bug {
         Self::IgnoresCutMapping,
         Self::SparseIndexLosesEntry,
         Self::AltersBeforePublishing,
+        Self::BudgetIsEachOnesOwn,
     ];
 }
 

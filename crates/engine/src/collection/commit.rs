@@ -509,7 +509,8 @@ impl Collection {
             // Each refusal was a try, so writes go on once the disk has room.
             self.flush_oldest(u64::MAX)?;
         }
-        Ok(())
+        self.unflushed
+            .keep_below(self.options.memtables_bytes_max())
     }
 }
 

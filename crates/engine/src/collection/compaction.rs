@@ -40,8 +40,6 @@ const UNINDEXED_FACTOR: usize = 4;
 const STREAM_PAUSE: Duration = Duration::from_millis(250);
 /// Segments that a stream of rows may add before they are merged all the same.
 const STREAM_SEGMENTS_MAX: usize = 32;
-/// Rows of the largest segment that merging makes by itself.
-const SEGMENT_ROWS_MAX: usize = 64 * 1024 * 1024;
 
 impl Collection {
     /// Sees to it that the background looks for something to merge.
@@ -196,9 +194,15 @@ impl Collection {
                 .or_default()
                 .push(Arc::clone(segment));
         }
-        for tier in tiers.into_values() {
-            let rows: usize = tier.iter().map(|segment| segment.live()).sum();
-            if tier.len() >= together && rows <= SEGMENT_ROWS_MAX {
+        for mut tier in tiers.into_values() {
+            tier.sort_by_key(|segment| segment.live());
+            let mut rows = 0;
+            let mut fits = |segment: &Arc<Segment>| {
+                rows += segment.live();
+                rows <= self.options.segment_rows_max
+            };
+            tier.truncate(tier.iter().take_while(|it| fits(it)).count());
+            if tier.len() >= together {
                 return tier;
             }
         }

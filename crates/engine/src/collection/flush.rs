@@ -11,6 +11,7 @@ use crate::keys::Key;
 use crate::memtable::Memtable;
 use crate::query::SelectFields;
 use crate::segment::{BuildPlan, Origin, RowSource, build};
+use crate::space::Flush;
 use crate::stop::Job;
 use crate::view::MemtableView;
 
@@ -150,6 +151,15 @@ impl Collection {
         })?;
         let now = u64::try_from(self.env.clock.now().as_millis()).unwrap_or(u64::MAX);
         self.flushed_at.store(now, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Flush for Collection {
+    fn flush(self: Arc<Self>) -> Result<()> {
+        self.flush_now()
+            .inspect_err(|error| self.note_background_error(error))?;
+        self.schedule_compaction();
         Ok(())
     }
 }

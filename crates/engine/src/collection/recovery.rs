@@ -190,6 +190,10 @@ fn assemble(
         background_error: Mutex::new(None),
     });
     collection.note_unflushed();
+    if !collection.read_only {
+        let owner = Arc::downgrade(&collection);
+        collection.unflushed.offer(owner);
+    }
     collection
 }
 

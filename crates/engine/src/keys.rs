@@ -67,6 +67,14 @@ pub enum Keys {
 }
 
 impl Key<'_> {
+    /// Bytes held.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Str(text) => text.len(),
+            Self::U64(_) => 8,
+        }
+    }
+
     /// A key that a filter names.
     pub(crate) fn of_filter(key: cairn_filter::Key<'_>) -> Key<'_> {
         match key {

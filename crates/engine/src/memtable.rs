@@ -21,7 +21,7 @@ use cairn_filter::Bitmap;
 use cairn_index::flat::TopK;
 use cairn_text::MemoryIndex;
 
-use crate::batch::Payloads;
+use crate::batch::{Payloads, VectorColumn, WriteBatch};
 use crate::codes::{ALLOWED_MIN, DEVIATIONS, LazyCodes, ScanSpace, may_have_codes, may_use_codes};
 use crate::error::Result;
 use crate::expiry::{Moment, end_of};
@@ -142,6 +142,19 @@ impl Memtable {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the rows of `batch` would add, but for the words of their texts.
+    pub fn bytes_of(&self, batch: &WriteBatch) -> usize {
+        let bytes =
+            |(shape, column): (&FieldShape, &Option<VectorColumn>)| match (column, shape.bytes) {
+                (None, _) => 0,
+                (Some(_), Some(bytes)) => bytes * batch.keys.len(),
+                (Some(column), None) => 3 * size_of_val(&column.data[..]),
+            };
+        let vectors: usize = self.fields.iter().zip(&batch.vectors).map(bytes).sum();
+        let payloads = batch.payloads.as_ref().map_or(0, |it| it.bytes.len());
+        vectors + payloads + batch.keys.bytes() + batch.keys.len() * ROW_OVERHEAD_BYTES
+    }
+
     /// Whether some change here, a deletion elsewhere included, is in no log.
     pub fn is_unlogged(&self) -> bool {
         self.unlogged.load(Ordering::Relaxed)
@@ -192,11 +205,7 @@ impl Memtable {
             shape.bytes.unwrap_or(3 * size_of_val(*vector))
         };
         let vectors: usize = self.fields.iter().zip(row.vectors).map(bytes).sum();
-        let key = match row.key {
-            Key::Str(text) => text.len(),
-            Key::U64(_) => 8,
-        };
-        let bytes = vectors + key + row.payload.len() + words + ROW_OVERHEAD_BYTES;
+        let bytes = vectors + row.key.bytes() + row.payload.len() + words + ROW_OVERHEAD_BYTES;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.rows.store(rows + 1, Ordering::Release);
     }

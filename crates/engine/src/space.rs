@@ -6,14 +6,15 @@
 //! the disk has less than all memtables of the database need, what the write itself takes, and a
 //! reserve for manifests. Reads go on, and so do writes once there is room.
 //!
-//! Memory is shared in the same way: a write that finds the memtables of all collections above what
-//! they may have together flushes the largest ones first, whoever they belong to.
+//! Memory is shared in the same way: before a group of writes is taken, its bytes are claimed of what the
+//! memtables of all collections may have together. Where they do not fit, the largest memtables are
+//! flushed first, whoever they belong to, and what does not fit even then is written one after the other.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use cairn_env::sync::Mutex;
+use cairn_env::sync::{Mutex, MutexGuard};
 use cairn_env::{Bug, Disk, planted};
 
 use crate::error::{Code, Error, Result};
@@ -25,6 +26,10 @@ pub(crate) struct Unflushed(Arc<All>);
 #[derive(Default)]
 struct All {
     bytes: AtomicU64,
+    /// Of groups that are being written: not in `bytes` yet.
+    claimed: AtomicU64,
+    /// Held by whoever writes what does not fit.
+    alone: Mutex<()>,
     members: Mutex<Vec<Member>>,
 }
 
@@ -36,8 +41,21 @@ struct Member {
 
 /// Who can turn its memtables into segments.
 pub(crate) trait Flush: Send + Sync {
-    /// Flushes what it has now, and waits for it.
+    /// Flushes what it has now, and waits for it. Does not panic.
     fn flush(self: Arc<Self>) -> Result<()>;
+}
+
+/// Bytes that a group is about to add; let go of once they are in the share of its collection.
+pub(crate) struct Claim<'a> {
+    all: &'a All,
+    bytes: u64,
+    _alone: Option<MutexGuard<'a, ()>>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.all.claimed.fetch_sub(self.bytes, Ordering::Release);
+    }
 }
 
 /// What one collection adds to [`Unflushed`]; nothing any more once it is dropped.
@@ -73,23 +91,59 @@ impl Share {
         self.all.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// While all collections together have `bytes_max` or more, flushes the one that has most. One
-    /// that cannot be flushed keeps what it has, and the next one is asked.
+    /// Claims `bytes` of the `bytes_max` that all collections may have together, and makes room for
+    /// them: flushes the collection that has most, then the next one. One that cannot be flushed
+    /// keeps what it has.
     ///
     /// # Errors
     /// What this collection's own flush answers, when nothing else made room.
-    pub fn keep_below(&self, bytes_max: u64) -> Result<()> {
-        if self.all() < bytes_max || planted(Bug::BudgetIsEachOnesOwn) {
-            return Ok(());
+    pub fn claim(&self, bytes: u64, bytes_max: u64) -> Result<Claim<'_>> {
+        let all = &*self.all.0;
+        let claim = |alone| Claim {
+            all,
+            bytes,
+            _alone: alone,
+        };
+        if self.try_claim(bytes, bytes_max) || planted(Bug::BudgetIsEachOnesOwn) {
+            return Ok(claim(None));
         }
-        let mut members = self.all.0.members.lock().clone();
+        self.flush_largest(bytes, bytes_max)?;
+        if self.try_claim(bytes, bytes_max) {
+            return Ok(claim(None));
+        }
+        let alone = all.alone.lock();
+        if !self.try_claim(bytes, bytes_max) {
+            self.flush_largest(bytes, bytes_max)?;
+            all.claimed.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Ok(claim(Some(alone)))
+    }
+
+    fn try_claim(&self, bytes: u64, bytes_max: u64) -> bool {
+        let all = &*self.all.0;
+        let fits = |claimed: u64| {
+            let wanted = claimed.saturating_add(bytes);
+            (self.all().saturating_add(wanted) <= bytes_max).then_some(wanted)
+        };
+        // Who sees that a claim has gone sees the bytes that it was for.
+        let claimed = &all.claimed;
+        claimed
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
+            .is_ok()
+    }
+
+    /// Flushes one collection after the other, those that have most first, until `bytes` fit.
+    fn flush_largest(&self, bytes: u64, bytes_max: u64) -> Result<()> {
+        let all = &*self.all.0;
+        let fits = || {
+            let taken = self.all() + all.claimed.load(Ordering::Relaxed);
+            taken.saturating_add(bytes) <= bytes_max
+        };
+        let mut members = all.members.lock().clone();
         members.sort_by_key(|member| std::cmp::Reverse(member.own.load(Ordering::Relaxed)));
         let mut refused = Ok(());
         for Member { own, owner } in members {
-            if self.all() < bytes_max {
-                return Ok(());
-            }
-            if own.load(Ordering::Relaxed) == 0 {
+            if fits() || own.load(Ordering::Relaxed) == 0 {
                 break;
             }
             let flushed = owner.upgrade().map_or(Ok(()), Flush::flush);
@@ -97,7 +151,7 @@ impl Share {
                 refused = flushed;
             }
         }
-        refused
+        if fits() { Ok(()) } else { refused }
     }
 }
 
@@ -204,14 +258,20 @@ mod tests {
                 .map(|owner| owner.share.own.load(Ordering::Relaxed))
         };
         let small = &owners[3].share;
-        small.keep_below(161).expect("nothing to do");
+        drop(small.claim(1, 161).expect("it fits"));
         assert_eq!(left(), [30, 50, 60, 20]);
-        small.keep_below(150).expect("the one of 50 makes room");
+        let one = small.claim(10, 150).expect("the one of 50 makes room");
         assert_eq!(left(), [30, 0, 60, 20]);
-        let stuck = owners[2].share.keep_below(10);
-        assert_eq!(stuck.expect_err("it keeps 60").code(), Code::Internal);
+        // What is claimed counts, until it is let go of.
+        let two = small.claim(40, 150).expect("the one of 30 makes room");
+        assert_eq!(left(), [0, 0, 60, 20]);
+        drop((one, two));
+        let stuck = owners[2].share.claim(1, 10);
+        assert_eq!(stuck.err().expect("it keeps 60").code(), Code::Internal);
         assert_eq!(left(), [0, 0, 60, 0]);
-        small.keep_below(10).expect("it did what it could");
+        assert_eq!(all.0.claimed.load(Ordering::Relaxed), 0);
+        drop(small.claim(1, 10).expect("it did what it could"));
+        assert_eq!(all.0.claimed.load(Ordering::Relaxed), 0);
         drop(owners);
         assert!(all.0.members.lock().is_empty());
     }

@@ -266,6 +266,54 @@ fn all_collections_stay_inside_one_budget() {
     }
 }
 
+#[test]
+fn writers_of_many_collections_at_once_stay_inside_one_budget() {
+    const COLLECTIONS: u64 = 40;
+    const BATCH: u64 = 800;
+    let options = Options {
+        memory_budget: 2 * 1024 * 1024,
+        block_cache_bytes: 512 * 1024,
+        ..Options::default()
+    };
+    let limit = (options.memory_budget - options.block_cache_bytes) as u64;
+    let disk = WatchedDisk::new();
+    disk.watch.wal_sync_us.store(3_000, Ordering::Relaxed);
+    let database = Home::on(disk.env(2)).open(options);
+    let collections: Vec<Arc<Collection>> = (0..COLLECTIONS)
+        .map(|n| {
+            let schema = plain(KeyType::U64, 32, MetricName::L2);
+            database
+                .create_collection(&format!("c{n}"), schema)
+                .unwrap()
+        })
+        .collect();
+    let left = AtomicU64::new(COLLECTIONS);
+    let mut peak = 0;
+    std::thread::scope(|scope| {
+        for collection in &collections {
+            let left = &left;
+            scope.spawn(move || {
+                for round in 0..5 {
+                    put(collection, &rows(round * BATCH, BATCH));
+                }
+                left.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while left.load(Ordering::Relaxed) > 0 {
+            let held = |one: &Arc<Collection>| one.stats().unwrap().memtable_bytes;
+            peak = peak.max(collections.iter().map(held).sum());
+        }
+    });
+    println!("limit={limit} peak={peak}");
+    assert!(peak > limit / 2, "too little was written to prove anything");
+    // The collections are asked one after the other, and what moves meanwhile is counted twice. If
+    // all 40 saw the same room, they would have 6.4 MB.
+    assert!(peak <= limit + 6 * BATCH * ROW_BYTES);
+    for collection in &collections {
+        assert_eq!(collection.snapshot().unwrap().count(), 5 * BATCH);
+    }
+}
+
 #[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
 #[test]
 fn every_bug_of_the_budget_is_found() {

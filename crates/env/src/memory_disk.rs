@@ -182,7 +182,10 @@ impl Disk for MemoryDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.list(dir).map(drop)
+        match find(&self.root.read(), &names_of(dir)?)? {
+            Found::File(_) => Err(io::ErrorKind::NotADirectory.into()),
+            Found::Dir(_) => Ok(()),
+        }
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
@@ -202,7 +205,7 @@ impl Disk for MemoryDisk {
 
     /// Memory has no limit that this disk could know.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        self.list(dir).map(|_| u64::MAX)
+        self.sync_dir(dir).map(|()| u64::MAX)
     }
 }
 

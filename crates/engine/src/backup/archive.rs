@@ -32,6 +32,10 @@ const ROOT: &str = "/";
 /// Bytes of keys, catalog and manifests that an archive may have together: they are read into
 /// memory. A segment takes less than a kilobyte of a manifest.
 const SMALL_BYTES_MAX: u64 = 256 * 1024 * 1024; // 256 MiB
+/// Such files, which take memory even when they are empty: ten of each of 10,000 collections.
+const SMALL_FILES_MAX: usize = 100_000;
+/// Files of segments and deletions: 10,000 collections of a hundred segments each.
+const FILES_MAX: u64 = 2_000_000;
 /// Bytes of a catalog: a collection takes some kilobytes at most.
 const CATALOG_BYTES_MAX: u64 = 64 * 1024 * 1024; // 64 MiB
 /// Bytes of a set of keys: each rotation adds about a hundred.
@@ -157,7 +161,8 @@ fn check_small(entries: &[Entry]) -> Result<()> {
         small_bytes_max(&header.path).is_some_and(|bytes_max| header.bytes > bytes_max)
     };
     let all: u64 = headers.clone().map(|header| header.bytes).sum();
-    if all <= SMALL_BYTES_MAX && !headers.clone().any(is_long) {
+    let fits = all <= SMALL_BYTES_MAX && headers.len() <= SMALL_FILES_MAX;
+    if fits && !headers.clone().any(is_long) {
         return Ok(());
     }
     let message = "the catalog and the manifests are too long for an archive: make a backup";
@@ -288,6 +293,9 @@ pub struct Unarchive {
     /// With the key, if one is needed.
     options: Options,
     small_bytes: u64,
+    small_files: usize,
+    /// Segments and deletions begun so far.
+    files: u64,
     /// Bytes taken in so far.
     at: u64,
     block: Vec<u8>,
@@ -332,6 +340,8 @@ impl Unarchive {
             },
             options: options.clone(),
             small_bytes: 0,
+            small_files: 0,
+            files: 0,
             at: 0,
             block: Vec::with_capacity(BLOCK_BYTES),
             state: Reading::Header,
@@ -516,8 +526,12 @@ impl Unarchive {
 
     fn small(&mut self, path: &Path, bytes: u64, bytes_max: u64) -> Result<Sink> {
         self.small_bytes = self.small_bytes.saturating_add(bytes);
+        self.small_files += 1;
         if bytes > bytes_max || self.small_bytes > SMALL_BYTES_MAX {
             return Err(self.corrupt("keys, a catalog or manifests longer than any"));
+        }
+        if self.small_files > SMALL_FILES_MAX {
+            return Err(self.corrupt("more manifests than any database has"));
         }
         let path = Path::new(ROOT).join(path);
         let dir = path.parent().expect("a file stands in a directory");
@@ -529,6 +543,10 @@ impl Unarchive {
 
     /// Not under its name before it is whole: what is there under its name is never looked at twice.
     fn file(&mut self, path: &Path) -> Result<Sink> {
+        self.files += 1;
+        if self.files > FILES_MAX {
+            return Err(self.corrupt("more files than any database has"));
+        }
         let path = self.place().dir.join(path);
         let dir = path.parent().expect("a file stands in a directory");
         collection::make_dirs(&self.env, dir)?;

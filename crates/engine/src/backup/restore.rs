@@ -39,7 +39,7 @@ pub struct RestoreInfo {
 ///
 /// # Errors
 /// `ERR_ALREADY_EXISTS` when the target is not empty, `ERR_NOT_FOUND` when there is no such backup or
-/// it was pruned meanwhile,
+/// it was pruned, or the version let go, meanwhile,
 /// `ERR_INVALID_ARGUMENT` when the key does not fit, `ERR_CORRUPT` naming a damaged file, `ERR_NO_SPACE`, `ERR_IO`; as the job's stop. Then the
 /// target is as it was.
 pub fn restore(
@@ -52,7 +52,11 @@ pub fn restore(
     job: &Job,
 ) -> Result<RestoreInfo> {
     let source = Place { env, dir: source };
-    let Chosen { id, version, keys } = match existing(env, source.dir) {
+    let Chosen {
+        origin,
+        version,
+        keys,
+    } = match existing(env, source.dir) {
         Ok(backups) => choose(backups, id, version, options)?,
         Err(missing) => choose_recorded(source, id, version, options)?.ok_or(missing)?,
     };
@@ -64,7 +68,7 @@ pub fn restore(
         job.stop.check()?;
         lay_out(place.env, place.dir, &version)
     });
-    let restored = restored.map_err(|error| unless_gone(source, id, error));
+    let restored = restored.map_err(|error| unless_gone(source, origin, error));
     target.settle(restored)?;
     Ok(RestoreInfo {
         version: version.version,
@@ -73,19 +77,34 @@ pub fn restore(
     })
 }
 
+/// Where a version was found, by its number there.
+#[derive(Clone, Copy)]
+enum ChosenFrom {
+    Backups(u64),
+    /// Of a database.
+    Versions(u64),
+}
+
 /// What is restored, and the data keys of its files.
 struct Chosen {
-    /// Of a backup.
-    id: Option<u64>,
+    origin: ChosenFrom,
     version: VersionRecord,
     keys: Option<WrappedKeys>,
 }
 
-/// The error, unless it is that the backup was pruned meanwhile.
-fn unless_gone(source: Place<'_>, id: Option<u64>, error: Error) -> Error {
-    match id {
-        Some(id) if error.code() == Code::Corrupt && is_gone(source, id).unwrap_or(false) => {
+/// The error, unless it is that the backup was pruned, or the version let go, meanwhile.
+fn unless_gone(source: Place<'_>, origin: ChosenFrom, error: Error) -> Error {
+    if error.code() != Code::Corrupt {
+        return error;
+    }
+    match origin {
+        ChosenFrom::Backups(id) if is_gone(source, id).unwrap_or(false) => {
             no_backup().number("id", id)
+        }
+        ChosenFrom::Versions(number)
+            if versions::list(source.env, source.dir).is_ok_and(|all| !all.contains(&number)) =>
+        {
+            Error::new(Code::NotFound, "the version was let go meanwhile").number("number", number)
         }
         _ => error,
     }
@@ -99,7 +118,7 @@ fn choose(
 ) -> Result<Chosen> {
     let open = |record: &BackupRecord| -> Result<Chosen> {
         Ok(Chosen {
-            id: Some(record.id),
+            origin: ChosenFrom::Backups(record.id),
             version: record.version(source.env, source.dir, options)?,
             keys: record.keys(),
         })
@@ -114,7 +133,7 @@ fn choose(
         })?;
         return match record::load(source.env, source.dir, found) {
             Ok(record) => open(&record),
-            Err(error) => Err(unless_gone(source, Some(found), error)),
+            Err(error) => Err(unless_gone(source, ChosenFrom::Backups(found), error)),
         };
     };
     let mut refused = None;
@@ -177,7 +196,7 @@ fn choose_recorded(
                 None => None,
             };
             return Ok(Some(Chosen {
-                id: None,
+                origin: ChosenFrom::Versions(number),
                 version: record,
                 keys,
             }));

@@ -20,7 +20,7 @@ use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES};
 use crate::idempotency::{self, Outcome};
 use crate::memtable::NewRow;
 use crate::options::Durability;
-use crate::space::Room;
+use crate::space::{Claim, Room};
 use crate::structure::Structure;
 use crate::view::{MemtableView, View};
 
@@ -189,12 +189,12 @@ impl Collection {
     /// Commits the first of `batches`, as many as make a group.
     fn commit_group(self: &Arc<Self>, batches: &mut VecDeque<Submission>) {
         let mut answers: Vec<Answer> = Vec::with_capacity(batches.len());
-        match self.wait_for_room() {
+        match self.wait_for_room(batches) {
             Err(error) => {
                 let refused = |submission: Submission| (submission.reply, Err(error.duplicate()));
                 answers.extend(batches.drain(..).map(refused));
             }
-            Ok(()) => {
+            Ok(_claim) => {
                 let mut core = self.core.lock();
                 self.commit_locked(&mut core, batches, &mut answers);
                 if let Err(error) = self.freeze_if_full(&mut core) {
@@ -224,9 +224,8 @@ impl Collection {
         // Answers that rest on batches that are not logged yet.
         let mut resting: Vec<Answer> = Vec::new();
         let (mut bytes, mut taken) = (0, Taken::new(self.room()));
-        // No group brings log or memtable further beyond its end than by its last batch.
         let memtable_bytes = self.options.memtable_bytes_effective();
-        let bytes_max = GROUP_BYTES_MAX.min(memtable_bytes as u64);
+        let bytes_max = self.group_bytes_max();
         let view = self.view.load_full();
         // Each group takes one at least: a full memtable of a log that failed stays as it is, and
         // what waits has to hear of it.
@@ -500,17 +499,34 @@ impl Collection {
     }
 
     /// Slows writers down while flushes cannot keep up; refuses them, before anything happens,
-    /// while flushes fail.
+    /// while flushes fail. Claims memory for the next group of `batches`.
     ///
     /// The leader lends a hand rather than wait: a flush that is scheduled may stand in its lane
     /// behind those of many other collections.
-    fn wait_for_room(self: &Arc<Self>) -> Result<()> {
+    fn wait_for_room(self: &Arc<Self>, batches: &VecDeque<Submission>) -> Result<Claim<'_>> {
+        let bytes_max = self.options.memtables_bytes_max();
+        if self.core.lock().is_poisoned() {
+            // Each batch hears of it.
+            return self.unflushed.claim(0, u64::MAX);
+        }
         while self.view.load().frozen() >= FROZEN_MAX {
             // Each refusal was a try, so writes go on once the disk has room.
             self.flush_oldest(u64::MAX)?;
         }
-        self.unflushed
-            .keep_below(self.options.memtables_bytes_max())
+        let view = self.view.load();
+        let mut bytes = 0;
+        for Submission { write, .. } in batches {
+            bytes += view.active().table.bytes_of(&write.batch) as u64;
+            if bytes >= self.group_bytes_max() {
+                break;
+            }
+        }
+        self.unflushed.claim(bytes, bytes_max)
+    }
+
+    /// No group brings log or memtable further beyond its end than by its last batch.
+    fn group_bytes_max(&self) -> u64 {
+        GROUP_BYTES_MAX.min(self.options.memtable_bytes_effective() as u64)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Turning frozen memtables into segments, so that their log can go.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cairn_env::{Bug, Env, Lane, planted};
 
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::keys::Key;
 use crate::memtable::Memtable;
 use crate::query::SelectFields;
@@ -156,11 +157,24 @@ impl Collection {
 }
 
 impl Flush for Collection {
+    /// For whoever needs the memory, in another collection it may be.
     fn flush(self: Arc<Self>) -> Result<()> {
-        self.flush_now()
-            .inspect_err(|error| self.note_background_error(error))?;
-        self.schedule_compaction();
-        Ok(())
+        let flushed = catch_unwind(AssertUnwindSafe(|| self.flush_now()));
+        let flushed = flushed.unwrap_or_else(|_| {
+            // A bug, and this collection's own: it ends here, as when its writer panics.
+            self.core.lock().poisoned = true;
+            Err(Error::new(Code::Internal, "a flush panicked"))
+        });
+        if let Err(error) = &flushed {
+            self.note_background_error(error);
+            if self.core.lock().is_poisoned() {
+                // What it has stays until it is reopened, and nobody gains by asking again.
+                self.unflushed.set(0);
+            }
+        } else {
+            self.schedule_compaction();
+        }
+        flushed
     }
 }
 

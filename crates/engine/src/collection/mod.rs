@@ -143,7 +143,7 @@ impl Core {
 /// Work that waits or runs in the background.
 #[derive(Default)]
 struct Backlog {
-    /// Tasks that were spawned and have not ended.
+    /// Tasks that `close()` waits for.
     tasks: usize,
     flush_scheduled: bool,
     compaction_scheduled: bool,
@@ -451,14 +451,34 @@ impl Collection {
 
     /// Runs `work` in the background and counts it, so that `close()` can wait for it. Called
     /// without any lock held.
+    ///
+    /// What commits and flushes counts from here on. Other work counts once it begins, and does not begin
+    /// after `close()`: it may stand in its lane behind the merges of other collections.
     fn spawn(self: &Arc<Self>, lane: Lane, work: impl FnOnce(&Arc<Self>) + Send + 'static) {
-        self.backlog.lock().tasks += 1;
+        let counts_now = lane == Lane::Commit;
+        if counts_now {
+            self.backlog.lock().tasks += 1;
+        }
         let this = Arc::clone(self);
         let task = move || {
+            if !counts_now && !this.begin_task() {
+                return;
+            }
             let ended = TaskEnd(&this);
             work(ended.0);
         };
         self.env.threads.spawn(lane, Box::new(task));
+    }
+
+    /// Counts a task that begins, unless the collection is closed.
+    fn begin_task(&self) -> bool {
+        let mut backlog = self.backlog.lock();
+        // Who closes says so first, and looks at the tasks then.
+        if self.is_closed() && !planted(Bug::CloseDoesNotWait) {
+            return false;
+        }
+        backlog.tasks += 1;
+        true
     }
 
     /// Sees to it that the codes that searches of `view` asked for are made.

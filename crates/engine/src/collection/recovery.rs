@@ -193,6 +193,10 @@ fn assemble(
     if !collection.read_only {
         let owner = Arc::downgrade(&collection);
         collection.unflushed.offer(owner);
+        // The logs of many collections may hold more than fits. What a flush cannot do is noted.
+        let _ = collection
+            .unflushed
+            .claim(0, collection.options.memtables_bytes_max());
     }
     collection
 }

@@ -476,7 +476,7 @@ impl<'a> Merged<'a> {
 
     fn bytes(&self) -> usize {
         let floats: usize = self.vectors.iter().map(|vector| vector.len()).sum();
-        floats * 4 + self.payload.len()
+        self.key.bytes() + floats * 4 + self.payload.len()
     }
 
     fn merge(&mut self, new: Option<&[u8]>, replace: bool) -> Result<()> {

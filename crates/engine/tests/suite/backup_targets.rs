@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cairn_engine::{
     BackupInfo, BackupOptions, Code, Collection, Database, Job, KeyType, MetricName, Options,
-    Result, Unarchive, list_backups, prune_backups, restore, verify_backup,
+    Result, Unarchive, VersionId, list_backups, prune_backups, restore, verify_backup,
 };
 use cairn_env::{Access, Env};
 use cairn_testkit::HookedDisk;
@@ -197,6 +197,38 @@ fn a_restore_of_a_backup_that_is_pruned_meanwhile_says_that_it_is_gone() {
     assert_eq!(env.disk.entry(place).unwrap(), None);
 }
 
+#[test]
+fn a_restore_of_a_version_that_is_let_go_meanwhile_says_that_it_is_gone() {
+    let home = Home::memory();
+    let (env, place) = (&home.env, Path::new("/restored"));
+    let database = home.open(small());
+    let collection = create(&database, "docs");
+    // A segment each.
+    put(&collection, &rows(0, 100));
+    database.snapshot(Some("older")).unwrap();
+    put(&collection, &rows(100, 200));
+    database.snapshot(Some("old")).unwrap();
+    put(&collection, &rows(50, 150));
+    collection.compact(&Job::default()).unwrap();
+    let old = VersionId::Name("old".into());
+    let names = [VersionId::Name("older".into()), old.clone()];
+    let (gone, done) = (Arc::clone(&database), AtomicBool::new(false));
+    let job = Job {
+        progress: Some(Arc::new(move |_, _| {
+            if !done.swap(true, Ordering::Relaxed) {
+                names
+                    .iter()
+                    .for_each(|name| gone.drop_version(name).unwrap());
+            }
+        })),
+        ..Job::default()
+    };
+    let source = Path::new("/db");
+    let refused = restore(env, source, place, None, Some(&old), &small(), &job).unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+    assert_eq!(env.disk.entry(place).unwrap(), None);
+}
+
 /// A process that takes the directory as soon as its lock is free has its own files there.
 #[test]
 fn a_restore_that_fails_removes_nothing_of_who_opens_there_next() {
@@ -309,6 +341,17 @@ fn an_archive_s_small_files_are_refused_by_their_lengths_before_they_take_memory
     }
     let together = take(&[("CURRENT", 32), (manifest, 256 * mib)]);
     assert_eq!(together, Err(Code::Corrupt));
+}
+
+#[test]
+fn an_archive_s_empty_files_are_refused_by_their_number() {
+    let env = Env::memory(1);
+    let mut reader = Unarchive::new(&env, Path::new("/r"), &small()).unwrap();
+    let refused_at = (0..200_000_u64).find(|id| {
+        let path = format!("collections/{id:016x}/CURRENT");
+        reader.write(&header(&path, 0)).is_err()
+    });
+    assert_eq!(refused_at, Some(100_000));
 }
 
 #[test]

@@ -511,6 +511,40 @@ fn close_cuts_a_compaction_short() {
     });
 }
 
+#[test]
+fn a_merge_that_has_not_begun_holds_up_no_close_and_no_drop() {
+    let threads = HeldThreads::default();
+    let home = Home::on(Env {
+        threads: threads.shared(),
+        ..Env::memory(1)
+    });
+    let database = home.open(small());
+    let (_, model) = many_segments(&database, 6_000);
+    let schema = plain(KeyType::U64, 16, MetricName::L2);
+    let other = database.create_collection("other", schema).unwrap();
+    for part in 0..6 {
+        let row = |n: u64| Row::new(number(part * 1_000 + n), &[n as f32; 16]);
+        put(&other, &(0..800).map(row).collect::<Vec<_>>());
+    }
+    // As when they stand in their lane behind the merge of yet another collection.
+    assert_eq!(threads.waiting(), 2);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            database.drop_collection("other").unwrap();
+            database.close().unwrap();
+            ended.store(true, Ordering::SeqCst);
+        });
+        common::eventually("both end", || ended.load(Ordering::SeqCst));
+    });
+    // Their turn comes when the directory may have another owner: they leave it alone.
+    let before = home.files();
+    threads.run_held();
+    assert!(home.files() == before, "somebody writes behind a close");
+    let again = home.open(small());
+    model.check(&again.open_collection("c").unwrap().snapshot().unwrap());
+}
+
 /// Half as many threads merge in the background as there are cores, for all collections.
 #[test]
 fn the_background_does_not_wait_while_a_job_merges() {

@@ -112,30 +112,36 @@ test('real images are found with the default recall', async (t) => {
   t.true(recall >= 0.95, String(recall))
 })
 
-test.serial('answers of a batch are views of the memory that the engine filled, and nothing is copied', async (t) => {
-  const rows = 4000
-  const docs = await (
-    await openFor(t)
-  ).collection('docs', { key: 'u64', vectors: { dim: 2, metric: 'l2', index: 'flat' } })
-  await docs.upsert({
-    keys: BigUint64Array.from({ length: rows }, (_, at) => BigInt(at)),
-    vectors: Float32Array.from({ length: rows * 2 }, (_, at) => at),
-  })
-  const vectors = new Float32Array(2 * 500)
-  const before = process.memoryUsage().arrayBuffers
-  const { keys, distances, scores, offsets } = await docs.searchBatch({ vectors, k: rows })
-  const grown = process.memoryUsage().arrayBuffers - before
-  const memory = keys.buffer as ArrayBuffer
-  for (const view of [distances, scores, offsets]) t.is(view.buffer, memory)
-  const needed = keys.byteLength + distances.byteLength + scores.byteLength + offsets.byteLength
-  t.is(needed, 500 * rows * (8 + 4 + 4) + 501 * 4)
-  // Versions, 8 bytes a hit, and a header are in it besides.
-  t.true(memory.byteLength >= needed && memory.byteLength < needed * 1.6, String(memory.byteLength))
-  t.true(grown < memory.byteLength * 1.1, `${grown} bytes for a block of ${memory.byteLength}`)
-  // What is written through one view is read through another of the same place.
-  new Float32Array(memory, distances.byteOffset, 1)[0] = -1
-  t.is(distances[0], -1)
-})
+test.serial(
+  'answers of a batch are views of the memory that the engine filled, and nothing is copied',
+  async (t) => {
+    const rows = 4000
+    const docs = await (
+      await openFor(t)
+    ).collection('docs', { key: 'u64', vectors: { dim: 2, metric: 'l2', index: 'flat' } })
+    await docs.upsert({
+      keys: BigUint64Array.from({ length: rows }, (_, at) => BigInt(at)),
+      vectors: Float32Array.from({ length: rows * 2 }, (_, at) => at),
+    })
+    const vectors = new Float32Array(2 * 500)
+    const before = process.memoryUsage().arrayBuffers
+    const { keys, distances, scores, offsets } = await docs.searchBatch({ vectors, k: rows })
+    const grown = process.memoryUsage().arrayBuffers - before
+    const memory = keys.buffer as ArrayBuffer
+    for (const view of [distances, scores, offsets]) t.is(view.buffer, memory)
+    const needed = keys.byteLength + distances.byteLength + scores.byteLength + offsets.byteLength
+    t.is(needed, 500 * rows * (8 + 4 + 4) + 501 * 4)
+    // Versions, 8 bytes a hit, and a header are in it besides.
+    t.true(
+      memory.byteLength >= needed && memory.byteLength < needed * 1.6,
+      String(memory.byteLength),
+    )
+    t.true(grown < memory.byteLength * 1.1, `${grown} bytes for a block of ${memory.byteLength}`)
+    // What is written through one view is read through another of the same place.
+    new Float32Array(memory, distances.byteOffset, 1)[0] = -1
+    t.is(distances[0], -1)
+  },
+)
 
 /** The demo's images: 10,000 digits of 784 pixels. */
 async function readImages(): Promise<{ matrix: Float32Array; dim: number }> {

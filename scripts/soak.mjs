@@ -140,7 +140,9 @@ async function mortal(stores) {
   while (!isOver()) {
     const given = { stores, seed: random.below(2 ** 31), mortal: true, sampleMs: 10_000 }
     let verified = 0
+    let speaks = false
     const { child, ended } = launch('life', given, (line) => {
+      speaks = true
       if (line.verified !== undefined) {
         verified += 1
         Object.assign(stores[line.verified], { model: line.model, pending: null })
@@ -168,7 +170,8 @@ async function mortal(stores) {
     const { code, signal, errors } = await ended
     clearTimeout(timer)
     clearInterval(watch)
-    if (signal === 'SIGKILL') state.kills += 1
+    // Before it listens, a friendly signal is none.
+    if (signal === 'SIGKILL' || (signal === 'SIGTERM' && !speaks)) state.kills += 1
     else if (code === 0) state.closes += 1
     else fail('the one that is killed', `ended with ${code ?? signal}: ${errors}`)
     if (code === 0 && verified < stores.length) fail('the one that is killed', 'compared nothing')

@@ -258,6 +258,32 @@ test('a backup is restored to a database with the same records', async (t) => {
   t.is(absent.code, 5)
 })
 
+test('a backup is restored by a name that looks like a number or a time, and by a time', async (t) => {
+  const place = await placeWithData(t)
+  const names = ['2026', '2026-01-31', '2026-01-31-nightly']
+  for (const [at, name] of names.entries()) {
+    t.is((await cairn(place, 'backup', 'backups', '--name', name)).code, 0)
+    // Each has one record more than the one before.
+    put(join(place.cwd, 'rows.jsonl'), `{"key":"b${at}","vector":[1,1,1]}\n`)
+    t.is((await cairn(place, 'import', 'docs', 'rows.jsonl')).code, 0)
+  }
+  for (const [at, name] of names.entries()) {
+    const into = `new${at}`
+    const restored = await cairn(place, 'restore', 'backups', into, '--name', name)
+    t.is(restored.code, 0, restored.stderr)
+    const json = await cairn(place, 'collections', into, '--output', 'json')
+    const [docs] = JSON.parse(json.stdout) as { count: number }[]
+    t.is(docs?.count, 2 + at, name)
+  }
+  const unknown = await cairn(place, 'restore', 'backups', 'other', '--name', '2027')
+  t.deepEqual([unknown.code, unknown.stdout], [5, ''])
+  // Any time from now on means the newest; a leap day is a day.
+  for (const [at, time] of ['2096-02-29', '2096-02-29T12:30+02:00', '2096-02-29 12:30'].entries()) {
+    const restored = await cairn(place, 'restore', 'backups', `by-time${at}`, '--at', time)
+    t.is(restored.code, 0, restored.stderr)
+  }
+})
+
 test('export and import carry every record, through files and through a pipe', async (t) => {
   const place = await placeWithData(t)
   const whole = await cairn(place, 'export', 'docs', '-')

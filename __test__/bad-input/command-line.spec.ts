@@ -100,6 +100,36 @@ const cases: readonly (readonly [title: string, wrong: Wrong, says: RegExp])[] =
   ['to resume a stream', { args: ['import', 'c', '-', '--resume'] }, /--resume needs a file/],
   ['a time that is none', { args: ['restore', 'b', 'd', '--at', '2026-13-45'] }, /no such time/],
   [
+    'a day that no month has',
+    { args: ['restore', 'b', 'd', '--at', '2026-02-31'] },
+    /no such time: 2026-02-31; a name is given by --name/,
+  ],
+  [
+    'a time of a day that no month has',
+    { args: ['restore', 'b', 'd', '--at', '2026-02-31T12:00:00Z'] },
+    /no such time/,
+  ],
+  [
+    'an hour that no day has',
+    { args: ['restore', 'b', 'd', '--at', '2026-02-28T25:00:00Z'] },
+    /no such time/,
+  ],
+  [
+    'a name that begins like a time',
+    { args: ['restore', 'b', 'd', '--at', '2026-01-31-nightly'] },
+    /no such time: 2026-01-31-nightly; a name is given by --name/,
+  ],
+  [
+    'a name that a lenient parser takes as a time',
+    { args: ['restore', 'b', 'd', '--at', '2026-01-31 (nightly)'] },
+    /no such time/,
+  ],
+  [
+    'two ways to say a version',
+    { args: ['restore', 'b', 'd', '--at', '1', '--name', 'first'] },
+    /--name and --at each say which version/,
+  ],
+  [
     'an id that is none',
     { args: ['restore', 'b', 'd', '--id', 'x'] },
     /--id must be a whole number/,

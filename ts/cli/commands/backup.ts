@@ -1,6 +1,6 @@
 // Backups, and databases made of them.
-import { restore as restoreFrom } from '../../index.js'
-import { oneRecord, UsageError, type Command } from '../command.js'
+import { restore as restoreFrom, type VersionId } from '../../index.js'
+import { oneRecord, UsageError, type Command, type Flags } from '../command.js'
 import { writing } from '../database.js'
 import { percentOf } from '../progress.js'
 
@@ -49,13 +49,18 @@ export const restore: Command = {
       value: 'VERSION',
       help: 'of this version: a number, a name, or the newest until a time (2026-01-31T12:00:00Z)',
     },
+    name: {
+      type: 'string',
+      value: 'NAME',
+      help: 'of the version of this name, which may look like a number or a time',
+    },
   },
   run: async (call) => {
     const { words, flags, settings, signal } = call
     const [source = ''] = words['target'] ?? []
     const restored = await restoreFrom(source, settings.dir.value, {
       id: flags.count('id'),
-      version: versionOf(flags.text('at')),
+      version: versionIn(flags),
       signal,
       onProgress: percentOf(call, 'restoring'),
     })
@@ -63,12 +68,37 @@ export const restore: Command = {
   },
 }
 
-/** A number, a time, or else a name. */
-function versionOf(text: string | undefined): bigint | Date | string | undefined {
+/** What is restored, by `--name` or `--at`; the newest when neither is given. */
+function versionIn(flags: Flags): VersionId | undefined {
+  const [name, at] = [flags.text('name'), flags.text('at')]
+  if (name !== undefined && at !== undefined) {
+    throw new UsageError('--name and --at each say which version; one of them is enough')
+  }
+  return name ?? versionOf(at)
+}
+
+/** A day, or a time of one. Without a zone it is of this machine, a day alone of UTC, as JavaScript has it. */
+const timeForm = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
+
+/**
+ * A number, a time, or else a name.
+ *
+ * @throws {UsageError} For text that begins like a time and is none: taken as a name, a slip in a time would
+ * be told as a name that is not there.
+ */
+function versionOf(text: string | undefined): VersionId | undefined {
   if (text === undefined) return undefined
   if (/^\d+$/.test(text)) return BigInt(text)
   if (!/^\d{4}-\d\d-\d\d/.test(text)) return text
   const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new UsageError(`--at: there is no such time: ${text}`)
+  if (!timeForm.test(text) || !isDay(text.slice(0, 10)) || Number.isNaN(time.getTime())) {
+    throw new UsageError(`--at: there is no such time: ${text}; a name is given by --name`)
+  }
   return time
+}
+
+/** Whether the calendar has this day: JavaScript takes 2026-02-31 as the third of March. */
+function isDay(day: string): boolean {
+  const time = new Date(`${day}T00:00:00Z`)
+  return !Number.isNaN(time.getTime()) && time.toISOString().startsWith(day)
 }

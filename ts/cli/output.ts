@@ -65,7 +65,10 @@ function toTable({ columns, rows }: Table): string {
   if (rows.length === 0) return ''
   const texts = rows.map((row) => row.map((value) => printable(cell(value))))
   const lines = [columns.map(printable), ...texts]
-  const widths = columns.map((_, at) => Math.max(...lines.map((line) => widthOf(line[at]))))
+  // One by one: a call takes some 100,000 arguments at most.
+  const widths = columns.map((_, at) =>
+    lines.reduce((width, line) => Math.max(width, widthOf(line[at])), 0),
+  )
   const isNumber = columns.map((_, at) => rows.every((row) => isNumeric(row[at])))
   return lines
     .map((line) => {

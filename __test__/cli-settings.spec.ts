@@ -7,7 +7,7 @@ import { cairnUnder, placeFor, put, type Place } from './helpers/cli.js'
 
 type Row = {
   readonly setting: string
-  readonly value: string
+  readonly value: string | null
   readonly source: string
   readonly where: string | null
 }
@@ -15,13 +15,16 @@ type Row = {
 /** A way to say a setting: what it adds to the line or the environment, or the file it writes. */
 interface Source {
   readonly name: string
-  /** The directory that it says for `value`. */
+  /** The path that it says for `value`. */
   readonly dir: (place: Place, value: string) => string
   readonly say: (place: Place, setting: Setting, value: string) => Said
   readonly where: (place: Place, setting: Setting) => string
 }
 
-type Setting = 'dir' | 'output'
+type Setting = 'dir' | 'output' | 'keyFile'
+
+const flagOf = { dir: '--dir', output: '--output', keyFile: '--key-file' } as const
+const variableOf = { dir: 'CAIRN_DIR', output: 'CAIRN_OUTPUT', keyFile: 'CAIRN_KEY_FILE' } as const
 
 interface Said {
   readonly args?: readonly string[]
@@ -35,14 +38,14 @@ const sources: readonly Source[] = [
   {
     name: 'flag',
     dir: ({ cwd }, value) => join(cwd, value),
-    say: (_, setting, value) => ({ args: [`--${setting}`, value] }),
-    where: (_, setting) => `--${setting}`,
+    say: (_, setting, value) => ({ args: [flagOf[setting], value] }),
+    where: (_, setting) => flagOf[setting],
   },
   {
     name: 'environment',
     dir: ({ cwd }, value) => join(cwd, value),
-    say: (_, setting, value) => ({ env: { [`CAIRN_${setting.toUpperCase()}`]: value } }),
-    where: (_, setting) => `CAIRN_${setting.toUpperCase()}`,
+    say: (_, setting, value) => ({ env: { [variableOf[setting]]: value } }),
+    where: (_, setting) => variableOf[setting],
   },
   {
     name: 'project file',
@@ -91,7 +94,7 @@ function parse(stdout: string): Row[] {
   })
 }
 
-test('data directory setting: without any source it is ./cairn-data, and output is a table', async (t) => {
+test('data directory setting: without any source it is ./cairn-data, output is a table, and there is no key', async (t) => {
   const place = placeFor(t)
   const { dir, output } = await settingsOf(t, place)
   t.deepEqual(dir, {
@@ -101,6 +104,8 @@ test('data directory setting: without any source it is ./cairn-data, and output 
     where: null,
   })
   t.deepEqual([output.value, output.source], ['table', 'default'])
+  const { keyFile } = await settingsOf(t, place, [{ args: ['--output', 'json'] }])
+  t.deepEqual(keyFile, { setting: 'keyFile', value: null, source: 'default', where: null })
 })
 
 for (const [at, high] of sources.entries()) {
@@ -122,6 +127,18 @@ for (const [at, high] of sources.entries()) {
       const said = [low.say(place, 'dir', 'low'), high.say(place, 'dir', 'high')]
       const { dir } = await settingsOf(t, place, said)
       t.deepEqual([dir.value, dir.source], [high.dir(place, 'high'), high.name])
+    })
+
+    test(`key file setting: of ${high.name} and ${low.name}, ${high.name} wins`, async (t) => {
+      const place = placeFor(t)
+      const said = [low.say(place, 'keyFile', 'low.key'), high.say(place, 'keyFile', 'high.key')]
+      const { keyFile } = await settingsOf(t, place, said)
+      t.deepEqual(keyFile, {
+        setting: 'keyFile',
+        value: high.dir(place, 'high.key'),
+        source: high.name,
+        where: high.where(place, 'keyFile'),
+      })
     })
 
     test(`output setting: of ${high.name} and ${low.name}, ${high.name} wins`, async (t) => {

@@ -394,21 +394,6 @@ test('on a terminal progress is one line of stderr, and gone before the end', as
   }
 })
 
-test('an encrypted database is verified by its checksums, and not read without its key', async (t) => {
-  const place = placeFor(t)
-  const encryption = { key: new Uint8Array(32).fill(7) }
-  const db = await open(join(place.cwd, 'cairn-data'), { encryption })
-  const docs = await db.collection('docs', { vectors: { dim: 1, metric: 'l2' } })
-  await docs.upsert({ key: 'a', vector: [1] })
-  await db.close()
-  const verified = await cairn(place, 'verify', '--output', 'json')
-  t.is(verified.code, 0)
-  t.like(JSON.parse(verified.stdout), { ok: true, encryption: 'checksums' })
-  const { code, stdout, stderr } = await cairn(place, 'get', 'docs', 'a')
-  t.deepEqual([code, stdout], [1, ''])
-  t.regex(stderr, /^cairn: ERR_INVALID_ARGUMENT: .*keyId=/)
-})
-
 test('help and the version go to stdout; no command at all is a usage error', async (t) => {
   const place = placeFor(t)
   t.is((await cairn(place, '--version')).stdout, `${version}\n`)

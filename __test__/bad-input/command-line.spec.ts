@@ -134,6 +134,29 @@ const cases: readonly (readonly [title: string, wrong: Wrong, says: RegExp])[] =
     { args: ['restore', 'b', 'd', '--id', 'x'] },
     /--id must be a whole number/,
   ],
+  ['an empty key file', { args: ['stats', '--key-file='] }, /--key-file: .*empty/],
+  [
+    'a key of a vault',
+    { args: ['stats', '--key-file', 'vault://key'] },
+    /--key-file: of URLs only those of files/,
+  ],
+  [
+    'a key file of the wrong type',
+    inProject({ keyFile: [1] }),
+    /cairn\.json: keyFile must be a path, not array/,
+  ],
+  [
+    'a key file that is a directory',
+    { args: ['stats', '--key-file', '.'] },
+    /--key-file: .* cannot be read/,
+  ],
+  ...['', 'k'.repeat(31), 'k'.repeat(33), 'f'.repeat(63), 'f'.repeat(66), 'g'.repeat(64)].map(
+    (content): (typeof cases)[number] => [
+      `a key file with ${content.slice(0, 1)} ${content.length} times`,
+      { args: ['stats', '--key-file', 'key'], files: ({ cwd }) => put(join(cwd, 'key'), content) },
+      /^cairn: --key-file: [^\n]*key: a key is 32 bytes, or 64 hex digits\n/,
+    ],
+  ),
   ['a wrong CAIRN_OUTPUT', { env: { CAIRN_OUTPUT: 'xml' } }, /CAIRN_OUTPUT: output must be/],
   ['a wrong CAIRN_DIR', { env: { CAIRN_DIR: 's3://bucket' } }, /CAIRN_DIR: of URLs/],
   [

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CairnError, open, type Collection, type Database, type OpenOptions } from '../index.js'
 import { UsageError, type Call } from './command.js'
+import { withKey } from './key.js'
 
 /** Reads a database, beside whatever process writes it. */
 export async function reading<T>(call: Call, work: (db: Database) => Promise<T>): Promise<T> {
@@ -33,12 +34,14 @@ export async function making<T>(call: Call, work: (db: Database) => Promise<T>):
 }
 
 async function working<T>(
-  { settings, tell }: Call,
+  call: Call,
   options: OpenOptions,
   work: (db: Database) => Promise<T>,
 ): Promise<T> {
-  const onWarning: OpenOptions['onWarning'] = ({ message }) => tell(`warning: ${message}`)
-  const db = await open(settings.dir.value, { ...options, onWarning })
+  const onWarning: OpenOptions['onWarning'] = ({ message }) => call.tell(`warning: ${message}`)
+  const db = await withKey(call, (encryption) =>
+    open(call.settings.dir.value, { ...options, encryption, onWarning }),
+  )
   try {
     return await work(db)
   } finally {

@@ -8,6 +8,11 @@ import { unknownWord, type GivenSettings } from './settings.js'
 export const commonFlags: Readonly<Record<string, Flag>> = {
   dir: { type: 'string', value: 'DIR', help: 'the data directory' },
   output: { type: 'string', value: 'FORM', help: 'table, json, ndjson or csv' },
+  'key-file': {
+    type: 'string',
+    value: 'PATH',
+    help: 'the key of an encrypted database: 32 bytes or 64 hex digits, in a file that only you can read',
+  },
   help: { type: 'boolean', help: 'say how it is used, and do nothing' },
   version: { type: 'boolean', help: 'say which version this is, and do nothing' },
 }
@@ -132,21 +137,19 @@ function named(
   }
   if (rest.length > 0) throw new UsageError(`${name} does not take ${JSON.stringify(rest[0])}`)
   const [place] = words['dir'] ?? []
-  const flag = flags.text('dir')
-  if (place !== undefined && flag !== undefined) {
+  if (place !== undefined && flags.has('dir')) {
     throw new UsageError('the directory is given twice, by --dir and by itself')
   }
-  const output = flags.text('output')
+  const byFlag = (flag: string): { value: string; where: string } | undefined => {
+    const value = flags.text(flag)
+    return value === undefined ? undefined : { value, where: `--${flag}` }
+  }
   return {
     words,
     settings: {
-      dir:
-        place === undefined
-          ? flag === undefined
-            ? undefined
-            : { value: flag, where: '--dir' }
-          : { value: place, where: '<dir>' },
-      output: output === undefined ? undefined : { value: output, where: '--output' },
+      dir: place === undefined ? byFlag('dir') : { value: place, where: '<dir>' },
+      output: byFlag('output'),
+      keyFile: byFlag('key-file'),
     },
   }
 }
@@ -162,8 +165,9 @@ export function help(command: Command | undefined): string {
       'Flags of all commands:',
       ...flagLines(commonFlags),
       '',
-      'The data directory and the form of the output come from flags, then CAIRN_DIR and CAIRN_OUTPUT, then cairn.json',
-      "in this folder or the nearest above, then the user's config.json; cairn settings shows which. The default is ./cairn-data.",
+      'The data directory, the form of the output and the key file come from flags, then CAIRN_DIR, CAIRN_OUTPUT and',
+      "CAIRN_KEY_FILE, then cairn.json in this folder or the nearest above, then the user's config.json; cairn settings shows",
+      'which. The default is ./cairn-data and no key.',
       'Data goes to stdout, all else to stderr. Ends with 0 (done), 1 (failed), 2 (wrong usage), 5 (not found),',
       '6 (done, and something is amiss) or 130 (interrupted).',
       '',

@@ -32,6 +32,8 @@ export interface Settings {
   /** The data directory, absolute. */
   readonly dir: Setting<string>
   readonly output: Setting<Output>
+  /** The file with the key of an encrypted database, absolute; null for none. */
+  readonly keyFile: Setting<string | null>
 }
 
 /** What settings are read from. */
@@ -42,9 +44,8 @@ export interface Surroundings {
 }
 
 /** Values of the command line, where they were given. */
-export interface GivenSettings {
-  readonly dir?: { readonly value: string; readonly where: string } | undefined
-  readonly output?: { readonly value: string; readonly where: string } | undefined
+export type GivenSettings = {
+  readonly [K in Name]?: { readonly value: string; readonly where: string } | undefined
 }
 
 /** Of the working directory, when nothing else is said. */
@@ -53,8 +54,14 @@ export const dirDefault = 'cairn-data'
 /** The name of a project's file, looked for from the working directory upwards. */
 const projectFile = 'cairn.json'
 
-const names = ['dir', 'output'] as const
+const names = ['dir', 'output', 'keyFile'] as const
 type Name = (typeof names)[number]
+
+const variables: Readonly<Record<Name, string>> = {
+  dir: 'CAIRN_DIR',
+  output: 'CAIRN_OUTPUT',
+  keyFile: 'CAIRN_KEY_FILE',
+}
 
 /** A value that was found, and the directory that a relative path is relative to. */
 interface Found {
@@ -73,7 +80,7 @@ export function readSettings(given: GivenSettings, around: Surroundings): Settin
   const files = [projectMembers(around), userMembers(around)]
   const found = (name: Name): Found[] => {
     const flag = given[name]
-    const variable = `CAIRN_${name.toUpperCase()}`
+    const variable = variables[name]
     const fromEnv = around.env[variable]
     const all: (Found | undefined)[] = [
       flag && { ...flag, source: 'flag', base: around.cwd },
@@ -89,6 +96,7 @@ export function readSettings(given: GivenSettings, around: Surroundings): Settin
   return {
     dir: decide(found('dir'), directoryOf, byDefault),
     output: decide(found('output'), outputOf, 'table'),
+    keyFile: decide<string | null>(found('keyFile'), (one) => pathOf(one, 'keyFile'), null),
   }
 }
 
@@ -102,17 +110,22 @@ function decide<T>(found: readonly Found[], read: (one: Found) => T, byDefault: 
   return first ?? { value: byDefault, source: 'default', where: null }
 }
 
-function directoryOf({ value, where, base }: Found): string {
-  if (typeof value !== 'string') throw wrongValue(where, 'dir', 'a path', value)
-  if (value === ':memory:') {
+function directoryOf(one: Found): string {
+  if (one.value === ':memory:') {
+    const { where } = one
     throw new UsageError(`${where}: a database in memory ends with its process; dir is a directory`)
   }
+  return pathOf(one, 'dir')
+}
+
+function pathOf({ value, where, base }: Found, name: Name): string {
+  if (typeof value !== 'string') throw wrongValue(where, name, 'a path', value)
   try {
-    if (/^file:/i.test(value)) return checkPath(fileURLToPath(value), 'dir')
+    if (/^file:/i.test(value)) return checkPath(fileURLToPath(value), name)
     if (/^[a-z][a-z\d+.-]+:\/\//i.test(value)) {
-      throw new UsageError('of URLs only those of files name a directory')
+      throw new UsageError('of URLs only those of files are paths')
     }
-    return resolve(base, checkPath(value, 'dir'))
+    return resolve(base, checkPath(value, name))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new UsageError(`${where}: ${reason}: ${describe(value)}`, { cause: error })

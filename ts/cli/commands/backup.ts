@@ -2,6 +2,7 @@
 import { restore as restoreFrom, type VersionId } from '../../index.js'
 import { oneRecord, UsageError, type Command, type Flags } from '../command.js'
 import { writing } from '../database.js'
+import { withKey } from '../key.js'
 import { percentOf } from '../progress.js'
 
 export const backup: Command = {
@@ -41,7 +42,8 @@ export const restore: Command = {
   ],
   summary: 'Make a database in <dir>, empty or absent, of a directory of backups or an archive.',
   details:
-    'Every checksum is compared before it counts. The newest backup, when nothing else is said.',
+    'Every checksum is compared before it counts. The newest backup, when nothing else is said. Of an encrypted\n' +
+    'database the key is needed that it had when the backup was made.',
   flags: {
     id: { type: 'string', value: 'NUMBER', help: 'the backup of this number' },
     at: {
@@ -58,12 +60,16 @@ export const restore: Command = {
   run: async (call) => {
     const { words, flags, settings, signal } = call
     const [source = ''] = words['target'] ?? []
-    const restored = await restoreFrom(source, settings.dir.value, {
-      id: flags.count('id'),
-      version: versionIn(flags),
-      signal,
-      onProgress: percentOf(call, 'restoring'),
-    })
+    const [id, version] = [flags.count('id'), versionIn(flags)]
+    const restored = await withKey(call, (encryption) =>
+      restoreFrom(source, settings.dir.value, {
+        id,
+        version,
+        encryption,
+        signal,
+        onProgress: percentOf(call, 'restoring'),
+      }),
+    )
     return oneRecord({ dir: settings.dir.value, ...restored })
   },
 }

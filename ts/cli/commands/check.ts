@@ -8,6 +8,7 @@ import {
 } from '../../index.js'
 import { exitCodes, tableOf, type Answer, type Call, type Command } from '../command.js'
 import { reading } from '../database.js'
+import { withKey } from '../key.js'
 import { percentOf } from '../progress.js'
 
 export const verify: Command = {
@@ -16,7 +17,7 @@ export const verify: Command = {
   summary: 'Check every byte of every file, and print what is wrong.',
   details:
     'Ends with 6 when something is. Writes nothing. Of a database that another program writes, segments\n' +
-    'alone are checked, and a line on stderr says so. Of an encrypted one, checksums are.',
+    'alone are checked, and a line on stderr says so. Of an encrypted one without its key, checksums are.',
   flags: {},
   run: async (call) => {
     const report = await checkBeside(call)
@@ -43,7 +44,7 @@ async function checkBeside(call: Call): Promise<VerifyReport> {
   const { signal, settings, tell } = call
   const job = { signal, onProgress: percentOf(call, 'checking') }
   try {
-    return await check(settings.dir.value, job)
+    return await withKey(call, (encryption) => check(settings.dir.value, { ...job, encryption }))
   } catch (error) {
     if (!isCairnError(error, 'ERR_LOCKED')) throw error
     tell('warning: another program writes this database: only its segments are checked')
@@ -60,7 +61,9 @@ export const doctor: Command = {
   run: async (call): Promise<Answer> => {
     const { signal, settings } = call
     const job = { signal, onProgress: percentOf(call, 'checking') }
-    const findings = await examine(settings.dir.value, job)
+    const findings = await withKey(call, (encryption) =>
+      examine(settings.dir.value, { ...job, encryption }),
+    )
     const isIll = findings.some(({ severity }) => severity === 'error')
     return {
       value: findings,

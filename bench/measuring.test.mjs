@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkSweep, recallOf, WrongAnswer } from './lib/answers.mjs'
+import { checkSweep, recallOf, recallWithTies, WrongAnswer } from './lib/answers.mjs'
 import { scan } from './lib/data.mjs'
 import { quickened } from './lib/definitions.mjs'
 import { figure, worst } from './lib/figure.mjs'
@@ -20,6 +20,20 @@ test('medians and quantiles', () => {
   assert.equal(quantile([5, 1, 4, 2, 3], 0.99), 5)
   assert.equal(quantile([5, 1, 4, 2, 3], 0.5), 3)
   assert.ok(Number.isNaN(median([])))
+})
+
+test('among rows with the same vector any is as right as the other', () => {
+  const hits = (...pairs) => pairs.map(([key, distance]) => ({ key, distance }))
+  const truth = [hits(['a', 1], ['b', 2], ['c', 2]), hits(['d', 0], ['e', 1], ['f', 5])]
+  const other = [hits(['a', 1], ['c', 2], ['x', 2]), hits(['d', 0], ['f', 5], ['y', 6])]
+  assert.equal(recallWithTies(truth, truth), 1)
+  assert.equal(recallWithTies(other, truth), 5 / 6)
+  const wrong = [
+    [hits(['a', 1], ['b', 2])],
+    [hits(['a', 1], ['b', 2], ['b', 2])],
+    [hits(['a', 1], ['z', 1.5], ['b', 2])],
+  ]
+  for (const one of wrong) assert.throws(() => recallWithTies(one, truth), WrongAnswer)
 })
 
 test('recall counts true neighbours among the first k', () => {

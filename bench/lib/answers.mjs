@@ -24,6 +24,34 @@ export function recallOf(answers, truth, { k, rows, full = false }) {
   return found / (answers.length * k)
 }
 
+/**
+ * The share of answers that are as near as the truth's. Where several rows have the same vector, the nearest are
+ * not one set of keys but several: a row at the distance of the last true neighbour is as right as that one.
+ *
+ * @param answers - Hits by query, each `{ key, distance }`, nearest first.
+ * @param truth - The hits of an exact search for the same queries.
+ * @throws {WrongAnswer} For fewer hits than the truth has, a key twice, or one that is nearer than the nearest.
+ */
+export function recallWithTies(answers, truth) {
+  let [found, wanted] = [0, 0]
+  for (const [query, hits] of answers.entries()) {
+    const right = truth[query]
+    if (hits.length !== right.length) {
+      throw new WrongAnswer(`query ${query} has ${hits.length} answers in place of ${right.length}`)
+    }
+    if (new Set(hits.map(({ key }) => key)).size !== hits.length) {
+      throw new WrongAnswer(`query ${query} has an answer twice`)
+    }
+    if (hits.some(({ distance }, at) => distance < right[at].distance)) {
+      throw new WrongAnswer(`query ${query} has an answer that an exact search has not`)
+    }
+    const last = right.at(-1)?.distance
+    found += hits.filter(({ distance }) => distance <= last).length
+    wanted += right.length
+  }
+  return found / wanted
+}
+
 function checkIds(ids, query, { k, rows, full }) {
   if (ids.length > k || (full && ids.length < k)) {
     throw new WrongAnswer(`query ${query} has ${ids.length} answers in place of ${k}`)

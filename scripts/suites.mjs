@@ -108,6 +108,12 @@ export const suites = [
     counts: tap,
   },
   {
+    name: 'demo',
+    about: 'the demo as its first user runs it: whole, in time, and with everything held',
+    command: node('scripts/demo.mjs'),
+    counts: tap,
+  },
+  {
     name: 'addon-faults',
     about: 'panics, slow disks and long merges below the addon, which must hold up nobody',
     command: node('scripts/addon-faults.mjs'),

@@ -1,36 +1,69 @@
 // `npm run bench -- readme`: the tables of the newest record into README.md, between its two comments.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { definitionsOf } from './lib/definitions.mjs'
 import { Missing } from './lib/data.mjs'
 import { log } from './lib/log.mjs'
-import { replaceBlock } from './lib/markdown.mjs'
+import { blockIn, differences, replaceBlock } from './lib/markdown.mjs'
 import { grouped } from './lib/numbers.mjs'
-import { root } from './lib/places.mjs'
+import { recordFolder, root } from './lib/places.mjs'
 import { curves, figures, newest, resultFolder } from './lib/record.mjs'
 import { figureTable, speedTable } from './lib/report.mjs'
 
-/** Rewrites the block; of a quick run it only prints it, because those are no results. */
+const readme = join(root, 'README.md')
+
+/**
+ * Rewrites the block; of a quick run it only prints it, because those are no results. Where this machine has no
+ * record, the block is that of the machine whose it is already.
+ */
 export function writeReadme({ quick }) {
-  const block = blockOf(
-    newest(curves, quick),
-    newest(figures, quick),
-    relative(root, resultFolder(quick)),
-  )
   if (quick) {
-    console.log(block)
+    console.log(blockFrom(resultFolder(quick)))
     return
   }
-  const file = join(root, 'README.md')
-  if (!existsSync(file)) throw new Missing('there is no README.md')
-  writeFileSync(file, replaceBlock(readFileSync(file, 'utf8'), block))
+  const document = readmeText()
+  const own = resultFolder(quick)
+  const block = blockFrom(existsSync(own) ? own : folderOf(document))
+  writeFileSync(readme, replaceBlock(document, block))
   log('wrote the tables into README.md')
+}
+
+/**
+ * Compares the block with the record of the machine whose it is, so that any machine can tell.
+ *
+ * @throws {Missing} With the lines that differ.
+ */
+export function checkReadme() {
+  const document = readmeText()
+  const differing = differences(document, replaceBlock(document, blockFrom(folderOf(document))))
+  if (differing.length === 0) {
+    log('the tables of README.md are those of the record')
+    return
+  }
+  const what = 'README.md is not what the record says; npm run bench -- readme writes it'
+  throw new Missing([what, ...differing].join('\n'))
+}
+
+function readmeText() {
+  if (!existsSync(readme)) throw new Missing('there is no README.md')
+  return readFileSync(readme, 'utf8')
+}
+
+/** The folder of the record that the images of the block lie in. */
+function folderOf(document) {
+  const name = /\]\(bench\/record\/([^/)]+)\//.exec(blockIn(document))?.[1]
+  if (name === undefined) throw new Missing('README.md does not say whose record it shows')
+  return join(recordFolder, name)
+}
+
+function blockFrom(folder) {
+  const link = relative(root, folder).replaceAll(sep, '/')
+  return blockOf(newest(curves, folder), newest(figures, folder), link)
 }
 
 /** Everything that the record says, as Markdown. */
 export function blockOf(points, single, folder) {
-  if (points.length + single.length === 0)
-    throw new Missing('the record has nothing of this machine')
+  if (points.length + single.length === 0) throw new Missing(`there are no results in ${folder}`)
   const [{ date, machine, cpu, cores, memory_gb: memory, os, node }] = [...points, ...single]
   const name = machine === 'unnamed' ? '' : `${machine}: `
   return [

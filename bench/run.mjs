@@ -12,6 +12,7 @@ const usage = `usage: npm run bench -- node|native|ingest|memory|trust|all|readm
   --datasets a,b     node and native: these data sets only
   --sections a,b     ingest, memory and trust: these parts only
   --readme           put the tables of the record into README.md afterwards
+  --check            readme: only say which lines of README.md are not those of the record
   --dist             measure the addon in dist/ as it is, in place of a release build
 
 CAIRN_BENCH_DATA names the folder of the data sets.`
@@ -48,7 +49,8 @@ async function main(args) {
   }
 }
 
-async function run({ what, readme, dist, ...options }) {
+async function run({ what, readme, check, dist, ...options }) {
+  if (check) return (await import('./readme.mjs')).checkReadme()
   const chosen = what === 'all' ? Object.keys(parts) : [what]
   if (chosen.some((name) => usesAddon.has(name))) {
     process.env.CAIRN_NATIVE_PATH = await addonToMeasure({ release: !options.quick && !dist })
@@ -69,6 +71,7 @@ function read(args) {
     options: {
       quick: { type: 'boolean', default: false },
       readme: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
       dist: { type: 'boolean', default: false },
       engines: { type: 'string' },
       datasets: { type: 'string' },
@@ -81,11 +84,13 @@ function read(args) {
     throw new Error(`there is no benchmark "${what}"`)
   }
   const list = (text) => text?.split(',')
-  const { quick, readme, dist } = values
+  const { quick, readme, check, dist } = values
+  if (check && (what !== 'readme' || quick)) throw new Error('--check is for readme alone')
   return {
     what,
     quick,
     readme,
+    check,
     dist,
     only: list(values.engines),
     datasets: list(values.datasets),

@@ -40,6 +40,11 @@ export const checks = [
   { name: 'tsc', command: tool('typescript/bin/tsc', '--build') },
   { name: 'knip', command: tool('knip/bin/knip.js') },
   { name: 'publint', command: tool('publint/src/cli.js', '--strict') },
+  {
+    name: 'readme',
+    command: [process.execPath, 'bench/run.mjs', 'readme', '--check'],
+    fix: [process.execPath, 'bench/run.mjs', 'readme'],
+  },
   { name: 'attw', command: tool('@arethetypeswrong/cli/dist/index.js', '--pack', '.') },
 ]
 

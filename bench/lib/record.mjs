@@ -101,9 +101,8 @@ function seriesOf(rows) {
   }))
 }
 
-/** The newest rows of a file of the record, of this machine. */
-export function newest(file, quick) {
-  const folder = resultFolder(quick)
+/** The newest rows of a file of the record, of the machine whose folder that is. */
+export function newest(file, folder) {
   const name = new RegExp(`^\\d{4}-\\d\\d-\\d\\d${file.suffix}\\.csv$`)
   const files = existsSync(folder) ? readdirSync(folder).filter((entry) => name.test(entry)) : []
   const last = files.sort().at(-1)

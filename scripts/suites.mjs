@@ -68,8 +68,19 @@ export const suites = [
   },
   {
     name: 'latency',
-    about: 'time per distance, against the ratios that are stored',
-    command: cargoTest('--release', '--package', 'cairn-distance', '--test', 'latency'),
+    about:
+      'time per distance against the ratios that are stored, and of a row that a graph walks to',
+    command: cargoTest(
+      '--release',
+      '--package',
+      'cairn-distance',
+      '--package',
+      'cairn-index',
+      '--test',
+      'latency',
+      '--test',
+      'layout',
+    ),
     counts: cargo,
   },
   {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cairn_engine::{
@@ -208,6 +208,75 @@ fn no_read_and_no_write_stands_for_100_ms_beside_a_compaction() {
             "{compaction:?}: {tries:?}"
         );
     }
+}
+
+/// At each call that a merge makes of the disk, the one that publishes it included, a read and a write begin and end.
+#[test]
+fn a_merge_that_stands_at_any_of_its_disk_calls_holds_up_no_read_and_no_write() {
+    let plain_disk = Env::memory(2);
+    let hooked = HookedDisk::around(Arc::clone(&plain_disk.disk));
+    let home = Home::on(Env {
+        disk: Arc::new(hooked.clone()),
+        ..plain_disk
+    });
+    let options = Options {
+        compaction: Compaction::None,
+        memtable_bytes: 64 * 1024,
+        ..Options::default()
+    };
+    let database = home.open(options);
+    let schema = plain(KeyType::U64, 16, MetricName::L2);
+    let collection = database.create_collection("c", schema).unwrap();
+    for first in (0..4_000).step_by(500) {
+        put(&collection, &rows(first, first + 500, 16));
+    }
+    home.at_rest(&collection);
+    let merging = std::thread::current().id();
+    let (asked, to_do) = mpsc::channel::<u64>();
+    let (did_read, has_read) = mpsc::channel();
+    let (did_write, has_written) = mpsc::channel();
+    let calls = Arc::new(AtomicU64::new(0));
+    let (held_reads, held_writes) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    std::thread::scope(|scope| {
+        let caller = Arc::clone(&collection);
+        scope.spawn(move || {
+            for n in to_do {
+                let request = SearchRequest::new(&[7.0; 16], 10);
+                let snapshot = caller.snapshot().unwrap();
+                assert_eq!(
+                    snapshot
+                        .search(&request, &Stop::never())
+                        .unwrap()
+                        .distances
+                        .len(),
+                    10
+                );
+                let _ = did_read.send(());
+                put(&caller, &rows(20_000 + n, 20_001 + n, 16));
+                let _ = did_write.send(());
+            }
+        });
+        let seen = Arc::clone(&calls);
+        let (reads, writes) = (Arc::clone(&held_reads), Arc::clone(&held_writes));
+        hooked.set_hook(Some(Box::new(move || {
+            if std::thread::current().id() != merging {
+                return;
+            }
+            let _ = asked.send(seen.fetch_add(1, Ordering::Relaxed));
+            if has_read.recv_timeout(Duration::from_secs(5)).is_err() {
+                reads.fetch_add(1, Ordering::Relaxed);
+            } else if has_written.recv_timeout(Duration::from_secs(1)).is_err() {
+                writes.fetch_add(1, Ordering::Relaxed);
+            }
+        })));
+        collection.compact(&Job::default()).unwrap();
+        hooked.set_hook(None);
+    });
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (calls, reads, writes) = (count(&calls), count(&held_reads), count(&held_writes));
+    println!("{calls} calls, {reads} held up a read, {writes} a write");
+    assert!(calls >= 30, "too few calls to prove anything: {calls}");
+    assert_eq!((reads, writes), (0, 0));
 }
 
 /// Whatever happens to a collection, a segment's file is from its first sight to its last what it was.

@@ -26,7 +26,7 @@ export async function measureStallAndReopen({ settings, data }) {
       stalls.push(found)
       if (found.stolen === 0) undisturbed += 1
       log(
-        `run ${run}: longest stall ${found.longest.toFixed(1)} ms, without us ${found.beside.toFixed(1)} ms, ` +
+        `run ${run}: longest stall ${found.longest.toFixed(1)} ms (ran ${found.ran?.toFixed(1)} ms), without us ${found.beside.toFixed(1)} ms, ` +
           `${grouped(found.rate)} rows/s${found.stolen === 0 ? '' : `; the host took ${found.stolen} ms`}`,
       )
     }
@@ -60,6 +60,17 @@ function stallFigures(stalls, rows) {
       {},
       'a host that grants less time than there are cores stops all of them for tens of milliseconds',
     ),
+    ...(stalls.some(({ ran }) => ran === null)
+      ? []
+      : [
+          figure(
+            `${name}: longest time that its thread ran between two ticks`,
+            'ms',
+            of(({ ran }) => ran),
+            { most: 10 },
+            'what we and the collector of garbage did there, whatever the host did: all runs',
+          ),
+        ]),
     figure(
       'event loop beside one thread that counts, without us, for as long: longest stall of a run',
       'ms',

@@ -12,7 +12,8 @@ import { readVectors } from '../lib/data.mjs'
  * Ingests rows while a timer of one millisecond watches the event loop.
  *
  * @returns The longest time in milliseconds between two of its ticks beyond the one that was asked for,
- * what the host of a virtual machine took of the cores meanwhile, the longest time of a loop that has
+ * the longest that its thread ran between two of them (null where no kernel tells), what the host of a virtual
+ * machine took of the cores meanwhile, the longest time of a loop that has
  * nothing to do for as long beside a thread that counts, the 99th percentile of the delay, and rows per
  * second.
  */
@@ -33,7 +34,7 @@ export async function write({ data, dataset, rows, batchRows, folder }) {
   await collection.ingest(batches)
   const seconds = (performance.now() - started) / 1000
   watch.disable()
-  const longest = timer.stop()
+  const { longest, ran } = timer.stop()
   // The kernel counts a pause once it is over, core by core.
   await delay(100)
   const stolen = stolenMilliseconds() - stolenBefore
@@ -41,11 +42,11 @@ export async function write({ data, dataset, rows, batchRows, folder }) {
   const counting = new Worker('for (let n = 0; ; n += 1);', { eval: true })
   const control = watchLoop()
   await delay(seconds * 1000)
-  const beside = control.stop()
+  const { longest: beside } = control.stop()
   await counting.terminate()
 
   await db.close()
-  return { longest, stolen, beside, p99: watch.percentile(99) / 1e6, rate: rows / seconds }
+  return { longest, ran, stolen, beside, p99: watch.percentile(99) / 1e6, rate: rows / seconds }
 }
 
 /** Merges what was written into one segment with a graph; returns the seconds that took. */
@@ -60,21 +61,28 @@ export async function finish(folder) {
 }
 
 function watchLoop() {
-  let longest = 0
-  let before = performance.now()
+  let [longest, ran] = [0, 0]
+  let [before, ranBefore] = [performance.now(), threadMilliseconds()]
   const tick = () => {
-    const now = performance.now()
+    const [now, ranNow] = [performance.now(), threadMilliseconds()]
     longest = Math.max(longest, now - before - 1)
-    before = now
+    ran = Math.max(ran, ranNow - ranBefore)
+    ;[before, ranBefore] = [now, ranNow]
   }
   const timer = setInterval(tick, 1)
   return {
     stop() {
       tick()
       clearInterval(timer)
-      return longest
+      return { longest, ran: Number.isNaN(ran) ? null : ran }
     },
   }
+}
+
+/** How long the main thread of this process has run on a core; NaN where no kernel tells. */
+function threadMilliseconds() {
+  if (process.platform !== 'linux') return NaN
+  return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[0]) / 1e6
 }
 
 /**

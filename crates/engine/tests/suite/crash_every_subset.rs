@@ -324,14 +324,17 @@ fn every_subset_of_what_was_not_synced_leaves_what_was_promised() {
         }
     });
     let show = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    println!(
+    crash::tell(format_args!(
         "every subset: {} lives, {} images, {} of them with a torn write",
         show(&counts.lives),
         show(&counts.images),
         show(&counts.torn),
-    );
-    println!("every subset, up to {RULE} undecided: {}", counts.ruled);
-    println!("every subset, with more: {}", counts.wider);
+    ));
+    crash::tell(format_args!(
+        "every subset, up to {RULE} undecided: {}",
+        counts.ruled
+    ));
+    crash::tell(format_args!("every subset, with more: {}", counts.wider));
     println!(
         "every subset, with more, by action: {:?}",
         counts.wider_by.lock()

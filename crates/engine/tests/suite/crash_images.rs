@@ -195,7 +195,7 @@ fn nothing_acknowledged_is_lost_wherever_power_is() {
     });
     let spent = clock.now().max(Duration::from_millis(1)).as_secs_f64();
     let show = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    println!(
+    crash::tell(format_args!(
         "crash images: {} checked, {} written to, {} of them after another crash (up to {} deep), \
          {} workloads, {} operations, {:.0} images/s",
         show(&counts.images),
@@ -205,7 +205,7 @@ fn nothing_acknowledged_is_lost_wherever_power_is() {
         show(&counts.workloads),
         show(&counts.operations),
         show(&counts.images) as f64 / spent
-    );
+    ));
     assert!(show(&counts.images) >= images);
 }
 

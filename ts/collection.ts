@@ -654,7 +654,7 @@ export class EmbeddedCollection implements Collection {
       const found = await watchJob(binding, job, ending, (ticket) =>
         this.#native.tune(measurement, apply, ticket),
       )
-      return fromTuned(found, measurement.recall, apply)
+      return fromTuned(found, measurement.recall)
     })
   }
 

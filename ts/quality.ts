@@ -87,7 +87,8 @@ export interface Measurable<S extends Schema = Schema> {
   /**
    * Finds the shortest candidate lists that reach a recall, as a factor of those that reached it when the
    * graphs were built. With `apply` the collection keeps the factor: searches with a `recall` go by it, in
-   * other processes too. A target near the bottom of what a graph can do may be exceeded by any factor.
+   * other processes too. Where graphs stand over less than half of the records nothing is kept (`applied` is
+   * false): records without a graph are all compared, which says nothing of lists. A target near the bottom of what a graph can do may be exceeded by any factor.
    *
    * @throws {CairnError} As {@link recall}; `ERR_READ_ONLY` for `apply` where nothing can be written.
    */
@@ -179,7 +180,7 @@ export function fromQuality(quality: BindingQuality): RecallReport {
 }
 
 /** What was found out, in public types. */
-export function fromTuned(tuned: BindingTuned, recall: number, applied: boolean): TuneReport {
+export function fromTuned(tuned: BindingTuned, recall: number): TuneReport {
   const after = fromQuality(tuned.after)
   return {
     reached: after.recall >= recall,
@@ -187,6 +188,6 @@ export function fromTuned(tuned: BindingTuned, recall: number, applied: boolean)
     after,
     factorBefore: tuned.factorBefore,
     before: fromQuality(tuned.before),
-    applied,
+    applied: tuned.applied,
   }
 }

@@ -378,6 +378,7 @@ export interface BindingTuned {
   readonly before: BindingQuality
   readonly factor: number
   readonly after: BindingQuality
+  readonly applied: boolean
 }
 
 /** Something that a check found. */

@@ -9,7 +9,7 @@ use cairn_env::sync::{Mutex, MutexGuard};
 use cairn_env::{Bug, EntryKind, Env, planted};
 use cairn_storage::{DataKeys, DirectoryLock, Holder, StorageError, SyncTimes};
 
-use crate::backup::{MARK, refuse_unfinished};
+use crate::backup::{MARK, refuse_backups, refuse_unfinished};
 use crate::block_cache::BlockCache;
 use crate::catalog::{self, Catalog, CatalogEntry};
 use crate::collection::{self, Collection, Opening};
@@ -98,11 +98,12 @@ impl Database {
     ///
     /// # Errors
     /// `ERR_LOCKED` naming the holder, `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`,
-    /// `ERR_NO_SPACE`; `ERR_INVALID_ARGUMENT` when `dir` is no directory, the log directory is
+    /// `ERR_NO_SPACE`; `ERR_INVALID_ARGUMENT` when `dir` is no directory or one of backups, the log directory is
     /// another than the recorded one, or the key does not fit: a wrong one, none for an encrypted
     /// database, or one for a database that is not.
     pub fn open(mut env: Env, dir: &Path, options: Options) -> Result<Arc<Self>> {
         collection::make_dirs(&env, dir)?;
+        refuse_backups(&env, dir)?;
         let me = Holder {
             pid: options.pid,
             host: options.host.clone(),

@@ -48,6 +48,7 @@ pub struct BindingTuned {
     pub before: BindingQuality,
     pub factor: f64,
     pub after: BindingQuality,
+    pub applied: bool,
 }
 
 impl From<Quality> for BindingQuality {
@@ -167,6 +168,7 @@ impl BindingCollection {
                 before: tuned.before.1.into(),
                 factor: f64::from(tuned.after.0),
                 after: tuned.after.1.into(),
+                applied: tuned.applied,
             }
         })
     }

@@ -502,6 +502,18 @@ fn existing<'a>(env: &'a Env, dir: &'a Path) -> Result<Place<'a>> {
     Ok(Place { env, dir })
 }
 
+/// Refuses to make a database of a directory of backups, which could take none any more.
+pub(crate) fn refuse_backups(env: &Env, dir: &Path) -> Result<()> {
+    // What cannot be listed is told by whoever needs it.
+    if record::list(env, dir).is_ok_and(|ids| !ids.is_empty()) {
+        let message = "this is a directory of backups: restore one into another directory";
+        return Err(
+            Error::new(Code::InvalidArgument, message).text("directory", dir.display().to_string())
+        );
+    }
+    Ok(())
+}
+
 /// Whether a backup that was there is not any more.
 fn is_gone(place: Place<'_>, id: u64) -> Result<bool> {
     Ok(!record::list(place.env, place.dir)?.contains(&id))

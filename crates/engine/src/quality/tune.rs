@@ -7,6 +7,7 @@ use cairn_filter::Filter;
 use crate::collection::Collection;
 use crate::error::{Code, Error, Result};
 use crate::query::Effort;
+use crate::snapshot::Snapshot;
 use crate::stop::Job;
 
 use super::{Cases, Quality, QualityRequest, Queries};
@@ -41,12 +42,15 @@ pub struct Tuned {
     pub before: (f32, Quality),
     /// The smallest factor that reaches the recall, or the largest that there is where none does.
     pub after: (f32, Quality),
+    /// Whether searches go by it from now on.
+    pub applied: bool,
 }
 
 impl Collection {
     /// Finds the shortest candidate lists that reach a recall, as a factor of those that reached it when
     /// each graph was built, and keeps it with the collection where that is wanted: searches with a
-    /// recall, and graphs built later, go by it.
+    /// recall, and graphs built later, go by it. Where graphs stand over less than half of the rows, the rest
+    /// is compared with every query anyway: that says nothing of lists, and nothing is kept.
     ///
     /// The job hears queries.
     ///
@@ -93,11 +97,24 @@ impl Collection {
             Some(found) if found.0 == factor_of(high) => found,
             _ => (factor_of(high), try_factor(factor_of(high))?),
         };
-        if request.apply {
+        let applied = request.apply && has_graphs(&snapshot, request.field);
+        if applied {
             self.keep_stretch(request.field, after.0)?;
         }
-        Ok(Tuned { before, after })
+        Ok(Tuned {
+            before,
+            after,
+            applied,
+        })
     }
+}
+
+/// Whether graphs stand over at least half of the live rows.
+fn has_graphs(snapshot: &Snapshot, field: usize) -> bool {
+    let segments = snapshot.view().segments.iter();
+    let with_graph = segments.filter(|segment| segment.has_graph(field));
+    let rows: usize = with_graph.map(|segment| segment.live()).sum();
+    rows as u64 * 2 >= snapshot.view().count
 }
 
 fn factor_of(step: i32) -> f32 {

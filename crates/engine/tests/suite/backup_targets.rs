@@ -229,6 +229,18 @@ fn a_restore_of_a_version_that_is_let_go_meanwhile_says_that_it_is_gone() {
     assert_eq!(env.disk.entry(place).unwrap(), None);
 }
 
+#[test]
+fn a_directory_of_backups_is_not_opened_as_a_database_and_stays_one() {
+    let home = Home::memory();
+    let (env, target) = (&home.env, Path::new("/backups"));
+    let database = two_backups(&home, target);
+    let before = files(env, target);
+    let refused = Database::open(env.clone(), target, small()).err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert_eq!(files(env, target), before);
+    assert_eq!(back_up(&database, env, target).unwrap().id, 3);
+}
+
 /// A process that takes the directory as soon as its lock is free has its own files there.
 #[test]
 fn a_restore_that_fails_removes_nothing_of_who_opens_there_next() {

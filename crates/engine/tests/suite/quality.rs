@@ -185,6 +185,7 @@ fn tuning_reaches_the_recall_and_is_kept() {
 
     let applied = collection.tune(&tuning(0.97, true, queries), &Job::default());
     let applied = applied.unwrap();
+    assert!(applied.applied && !proposed.applied);
     assert!(applied.after.1.recall.mean >= 0.97, "{applied:?}");
     let tuned = ef(&collection);
     let expected = untuned as f32 * applied.after.0;
@@ -199,6 +200,26 @@ fn tuning_reaches_the_recall_and_is_kept() {
     let collection = database.collection("c", None).unwrap();
     let again = collection.tune(&tuning(0.97, false, queries), &Job::default());
     assert_eq!(again.unwrap().before.0, applied.after.0);
+}
+
+#[test]
+fn what_is_compared_with_every_query_tunes_no_list() {
+    let home = Home::memory();
+    let database = home.open(Options::default());
+    let hnsw = HnswSettings::for_m(16);
+    let field = vector_field("vector", DIM as u32, MetricName::L2, IndexKind::Hnsw(hnsw));
+    let schema = schema(KeyType::U64, vec![field]);
+    let collection = database.create_collection("c", schema).unwrap();
+    let vectors = data::uniform(5, 500, DIM);
+    let rows: Vec<Row> = (0..).zip(vectors.chunks(DIM)).map(row).collect();
+    put(&collection, &rows);
+    let queries = Queries::Vectors(&vectors[..20 * DIM]);
+    let tuned = collection.tune(&tuning(0.9, true, queries), &Job::default());
+    let tuned = tuned.unwrap();
+    assert_eq!(tuned.after.1.recall.mean, 1.0);
+    assert!(!tuned.applied, "every list finds all of 500 rows");
+    let again = collection.tune(&tuning(0.9, false, queries), &Job::default());
+    assert_eq!(again.unwrap().before.0, 1.0, "nothing was kept");
 }
 
 #[test]

@@ -4,16 +4,20 @@ import { open } from '#ts/index.js'
 const db = await open('./data') // a directory; created when missing
 const docs = await db.collection('docs', {
   vectors: { body: { dim: 3, metric: 'cosine' } },
-  fields: { title: 'text', year: 'int', tags: 'keyword[]' },
+  fields: { title: 'text', lang: 'keyword', year: 'int', tags: 'keyword[]' },
 })
 
 await docs.upsert([
   {
     key: 'a1',
     vectors: { body: [0.9, 0.1, 0] },
-    fields: { title: 'Tides', year: 2024, tags: ['sea'] },
+    fields: { title: 'Tides', lang: 'en', year: 2024, tags: ['sea'] },
   },
-  { key: 'a2', vectors: { body: [0, 0.2, 0.9] }, fields: { title: 'Peaks', year: 2023 } },
+  {
+    key: 'a2',
+    vectors: { body: [0, 0.2, 0.9] },
+    fields: { title: 'Peaks', lang: 'en', year: 2023 },
+  },
 ]) // acknowledged: it is on the disk now
 
 const hits = await docs.search({ vector: [1, 0, 0], k: 2, select: ['title'] })

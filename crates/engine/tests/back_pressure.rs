@@ -314,6 +314,36 @@ fn writers_of_many_collections_at_once_stay_inside_one_budget() {
     }
 }
 
+#[test]
+fn what_many_logs_hold_is_inside_the_budget_once_they_are_open() {
+    const COLLECTIONS: u64 = 40;
+    let home = Home::memory();
+    let roomy = home.open(Options::default());
+    for n in 0..COLLECTIONS {
+        let schema = plain(KeyType::U64, 32, MetricName::L2);
+        let collection = roomy.create_collection(&format!("c{n}"), schema).unwrap();
+        put(&collection, &rows(0, 800));
+    }
+    roomy.close().unwrap();
+    drop(roomy);
+    let options = Options {
+        memory_budget: 2 * 1024 * 1024,
+        block_cache_bytes: 512 * 1024,
+        ..Options::default()
+    };
+    let limit = (options.memory_budget - options.block_cache_bytes) as u64;
+    let database = home.open(options);
+    let mut held = 0;
+    for n in 0..COLLECTIONS {
+        let collection = database.open_collection(&format!("c{n}")).unwrap();
+        assert_eq!(collection.snapshot().unwrap().count(), 800);
+        held += collection.stats().unwrap().memtable_bytes;
+    }
+    println!("limit={limit} held={held}");
+    assert!(held > 0, "the logs held something");
+    assert!(held <= limit, "{held} of {limit}");
+}
+
 #[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
 #[test]
 fn every_bug_of_the_budget_is_found() {

@@ -37,7 +37,7 @@ mod visited;
 pub use cairn_distance::Metric;
 pub use cairn_quantize::{Progress, SingleThread, Workers};
 
-pub use hit::{Effort, Hit, Stopped};
+pub use hit::{Effort, HOPS_PER_LOOK, Hit, Stopped};
 pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Point, Report, Scratch};
 pub use query::Query;
 pub use sparse::SparseIndex;

@@ -27,6 +27,8 @@ pub struct Scratch {
     pub(super) kept: Vec<Hit>,
     /// A row that searches pass by as if it had never been inserted.
     pub(super) hidden: Option<u32>,
+    /// Whether searches read each row when its turn comes, and none ahead.
+    pub(super) lazy: bool,
 }
 
 impl Scratch {
@@ -41,5 +43,12 @@ impl Scratch {
     /// can be reached through it alone, is still walked through.
     pub fn hide(&mut self, row: Option<u32>) {
         self.hidden = row;
+    }
+
+    /// Has [`Graph::search`](crate::Graph::search) read each row when its turn comes, and ask the memory for none
+    /// ahead: the peer of a measurement of what that is worth.
+    #[doc(hidden)]
+    pub fn fetch_nothing_ahead(&mut self) {
+        self.lazy = true;
     }
 }

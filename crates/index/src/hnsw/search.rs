@@ -49,7 +49,10 @@ impl<T: Component> Graph<T> {
             return Ok(effort);
         }
         let kernels = vectors.kernels(self.metric());
-        let walk = Walk::new(&self.links, &kernels, vectors, query.beside(vectors));
+        let mut walk = Walk::new(&self.links, &kernels, vectors, query.beside(vectors));
+        if scratch.lazy {
+            walk.fetch_nothing_ahead();
+        }
         let start = Hit {
             distance: walk.distance(entry),
             row: entry,

@@ -26,7 +26,7 @@ use cairn_distance::{Kernels, prefetch_slice};
 use super::links::{Links, List};
 use super::scratch::Scratch;
 use crate::visited::Visited;
-use crate::{Component, Effort, Hit, Stopped, Vectors};
+use crate::{Component, Effort, HOPS_PER_LOOK, Hit, Stopped, Vectors};
 
 /// Bytes of rows asked for ahead of the one being measured.
 const AHEAD_BYTES: usize = 6 * 1024;
@@ -36,9 +36,6 @@ const AHEAD_ROWS_MAX: usize = 16;
 
 /// Rows longer than this are asked for in part. Kernels look whether to give up every 512 bytes.
 const LONG_BYTES: usize = 2048;
-
-/// Hops between two looks at `stop`: at 32 links of 3 KiB a hop is below 10 microseconds.
-const HOPS_PER_LOOK: u32 = 32;
 
 /// A query before the rows of a graph.
 pub(super) struct Walk<'a, T: Component> {
@@ -76,6 +73,11 @@ impl<'a, T: Component> Walk<'a, T> {
             ahead: (AHEAD_BYTES / (stride * size_of::<T>())).clamp(2, AHEAD_ROWS_MAX),
             head: if long { stride / 4 * 3 } else { stride },
         }
+    }
+
+    /// Asks the memory for no row before its turn comes.
+    pub(super) fn fetch_nothing_ahead(&mut self) {
+        self.ahead = 0;
     }
 
     /// The vector of `row`, padded.

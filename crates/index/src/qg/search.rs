@@ -9,10 +9,7 @@ use crate::beam::Beam;
 use crate::bulk::NONE;
 use crate::flat::TopK;
 use crate::visited::Visited;
-use crate::{Effort, Hit, Query, Scratch, Stopped, Vectors};
-
-/// Hops between two looks at `stop`: a hop is one distance and 32 estimates, a few microseconds at most.
-const HOPS_PER_LOOK: u32 = 32;
+use crate::{Effort, HOPS_PER_LOOK, Hit, Query, Scratch, Stopped, Vectors};
 
 /// Places of the beam for each of `ef`. What ends a walk is how far it has to look, see [`reach`]; the beam
 /// only bounds what that may cost.

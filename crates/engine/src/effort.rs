@@ -123,6 +123,18 @@ pub(crate) fn pays(ef: usize, live: usize, seen: usize) -> bool {
     live == seen || ef as f32 * DISTANCES_PER_NODE < live as f32 * share
 }
 
+/// How many hops a walk for which [`pays`] spoke may take, before comparing with each of the `live` rows is cheaper
+/// after all: where the rows that may be returned are far from the query, a walk first goes through
+/// all that are near. Half of what those comparisons cost, so that both cost half as much again at most.
+pub(crate) fn hops_max(ef: usize, live: usize, seen: usize) -> u32 {
+    if live == seen {
+        return u32::MAX;
+    }
+    let expected = ef as f32 * seen as f32 / (live as f32).max(1.0);
+    let half = live as f32 / DISTANCES_PER_NODE / 2.0;
+    half.max(expected * MARGIN) as u32
+}
+
 /// Between two steps the list grows geometrically with what is missing to a recall of one, and so it
 /// does beyond the last one.
 fn interpolate(steps: &[(f32, f32)], recall: f32) -> f32 {

@@ -14,6 +14,7 @@ mod sections;
 pub(crate) mod sections;
 mod words;
 
+use std::cell::Cell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::Bitmap;
 use cairn_index::flat::TopK;
-use cairn_index::{Hit, Scratch};
+use cairn_index::{HOPS_PER_LOOK, Hit, Scratch};
 use cairn_storage::{SectionId, SegmentReader, StorageError};
 
 use crate::block_cache::BlockCache;
@@ -325,7 +326,10 @@ impl Segment {
         let ef = effort::ef_search(wanted, k, seen, curve.as_ref())
             .filter(|ef| effort::pays(*ef, live, seen));
         if let (Some(graph), Some(ef)) = (graph, ef) {
-            let found = graph.search(vectors, query, k, ef, accept, scratch, due, hits);
+            let looks = Cell::new(0);
+            let most = effort::hops_max(ef, live, seen) / HOPS_PER_LOOK;
+            let enough = || due() || looks.replace(looks.get() + 1) > most;
+            let found = graph.search(vectors, query, k, ef, accept, scratch, enough, hits);
             stop.check()?;
             self.fields[field].check(&self.reader)?;
             // Deletions can cut a graph into islands; the promise of k results stands.

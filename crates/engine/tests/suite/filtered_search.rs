@@ -197,3 +197,45 @@ fn a_snapshot_filters_its_own_version() {
     };
     assert_eq!((count(&before), count(&after)), (100, 50));
 }
+
+/// Rows that are far from the query are met by a walk only after it went through all that are near.
+#[test]
+fn a_walk_that_would_cost_more_than_comparing_with_every_match_is_given_up() {
+    const ROWS: usize = 12_000;
+    let home = Home::memory();
+    let world = World::new(&home, small(), ROWS);
+    let query = world.vector(0);
+    let mut nearest: Vec<usize> = (0..ROWS).collect();
+    let far = |row: usize| distance(MetricName::L2, query, world.vector(row));
+    nearest.sort_by(|&a, &b| far(a).total_cmp(&far(b)));
+    for (n, &key) in (0..).zip(&nearest) {
+        let row = Row::new(number(key as u64), world.vector(key)).with("n", n);
+        put(&world.collection, &[row]);
+    }
+    world.collection.compact(&Job::default()).unwrap();
+    for (json, from, path) in [
+        (r#"{"n":{"lt":6000}}"#, 0, "hnsw"),
+        (r#"{"n":{"gte":6000}}"#, 6000, "flat"),
+        (r#"{"n":{"gte":100}}"#, 100, "hnsw"),
+    ] {
+        let filter = Filter::parse(json.as_bytes()).unwrap();
+        let request = SearchRequest {
+            filter: Some(&filter),
+            effort: Effort::EfSearch(64),
+            explain: true,
+            ..SearchRequest::new(query, 10)
+        };
+        let snapshot = world.collection.snapshot().unwrap();
+        let hits = snapshot.search(&request, &Stop::never()).unwrap();
+        // The segment, and behind it the empty memtable.
+        assert_eq!(hits.stages[0].path, path, "{json}: {:?}", hits.stages);
+        let right = hits.keys.iter().filter(|key| {
+            let Key::U64(key) = key else {
+                panic!("{key:?}")
+            };
+            nearest[from..from + 10].contains(&(*key as usize))
+        });
+        let right = right.count();
+        assert!(right >= 9, "{json}: {right} of 10");
+    }
+}

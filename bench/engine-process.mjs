@@ -1,5 +1,6 @@
 // What runs in the process of one engine: it builds, and then answers passes of queries.
 import { createEngine } from './engines/index.mjs'
+import { columnsOf } from './filtered/workloads.mjs'
 import { readVectors } from './lib/data.mjs'
 import { quantile } from './lib/numbers.mjs'
 
@@ -7,15 +8,25 @@ let engine
 let queries
 
 /**
- * Builds the index.
+ * Builds the index; with `filtered`, with the columns of workloads.mjs.
  *
- * @returns `{ version, seconds, bytes, threads, rss, note }`; `rss` is what the process holds afterwards,
+ * @returns `{ version, rows, seconds, bytes, threads, rss, note }`; `rss` is what the process holds afterwards,
  * the vectors it was given no more among it.
  */
-export async function build({ name, folder, data, dataset, rows, queryCount, params, threads }) {
+export async function build({
+  name,
+  folder,
+  data,
+  dataset,
+  rows,
+  queryCount,
+  params,
+  threads,
+  filtered,
+}) {
   const idle = residentBytes()
   engine = await createEngine(name, { folder, threads })
-  const result = await buildFrom(readVectors(data, dataset, 'base', rows), params)
+  const result = await buildFrom(readVectors(data, dataset, 'base', rows), params, filtered)
   const rss = residentBytes() - idle
   const given = readVectors(data, dataset, 'query', queryCount)
   queries = engine.prepare(
@@ -26,40 +37,44 @@ export async function build({ name, folder, data, dataset, rows, queryCount, par
   return { version: engine.version, threads: engine.buildThreads ?? threads, rss, ...result }
 }
 
-function buildFrom(base, params) {
-  return engine.build(base.matrix, base.dim, params)
+async function buildFrom(base, params, filtered) {
+  const columns = filtered ? columnsOf(base) : undefined
+  return { rows: base.rows, ...(await engine.build(base.matrix, base.dim, params, columns)) }
 }
 
 /**
- * Answers every query once, one after the other; one in twenty before that, because the caches still hold
- * what the engine before this one worked on.
+ * Answers every query once, one after the other; one in twenty before that, because the caches still hold what the
+ * engine before this one worked on. With `chosen`, the queries of those numbers; with `filter`, out of its rows.
  *
  * @returns `{ seconds, queries, p50, p99 }` in microseconds; with `verify`, `answers` as well.
  */
-export async function pass({ k, ef, verify }) {
+export async function pass({ k, ef, verify, filter, chosen }) {
   engine.useEf(ef)
   globalThis.gc()
-  return verify ? collect(k, ef) : time(k, ef)
+  const asked = chosen ? Array.from(chosen, (at) => queries[at]) : queries
+  const only = filter && engine.filter(filter)
+  const ask = (query) => engine.searchOne(query, k, ef, only)
+  return verify ? collect(asked, ask) : time(asked, ask)
 }
 
-async function collect(k, ef) {
+async function collect(asked, ask) {
   const answers = []
-  for (const query of queries) answers.push(engine.ids(await engine.searchOne(query, k, ef)))
-  return { seconds: Number.NaN, queries: queries.length, answers }
+  for (const query of asked) answers.push(engine.ids(await ask(query)))
+  return { seconds: Number.NaN, queries: asked.length, answers }
 }
 
-async function time(k, ef) {
-  const micros = new Float64Array(queries.length)
+async function time(asked, ask) {
+  const micros = new Float64Array(asked.length)
   let isAsync = false
-  for (const query of queries.slice(0, Math.ceil(queries.length / 20))) {
-    const answer = engine.searchOne(query, k, ef)
+  for (const query of asked.slice(0, Math.ceil(asked.length / 20))) {
+    const answer = ask(query)
     isAsync = answer instanceof Promise
     await answer
   }
   const started = performance.now()
   let before = started
-  for (let at = 0; at < queries.length; at += 1) {
-    const answer = engine.searchOne(queries[at], k, ef)
+  for (let at = 0; at < asked.length; at += 1) {
+    const answer = ask(asked[at])
     if (isAsync) await answer
     const now = performance.now()
     micros[at] = (now - before) * 1000
@@ -67,7 +82,7 @@ async function time(k, ef) {
   }
   const seconds = (before - started) / 1000
   const [p50, p99] = [quantile(micros, 0.5), quantile(micros, 0.99)]
-  return { seconds, queries: queries.length, p50, p99 }
+  return { seconds, queries: asked.length, p50, p99 }
 }
 
 /** Ends the engine's work. */

@@ -5,11 +5,11 @@ import { addonToMeasure } from './lib/addon.mjs'
 import { Missing } from './lib/data.mjs'
 import { log } from './lib/log.mjs'
 
-const usage = `usage: npm run bench -- node|native|ingest|memory|trust|all|readme [options]
+const usage = `usage: npm run bench -- node|native|filtered|ingest|memory|trust|all|readme [options]
 
   --quick            a minute in all: proves the harness, measures nothing
-  --engines a,b      node and native: these peers only (ours always runs)
-  --datasets a,b     node and native: these data sets only
+  --engines a,b      node, native and filtered: these peers only (ours always runs)
+  --datasets a,b     node, native and filtered: these data sets only
   --sections a,b     ingest, memory and trust: these parts only
   --readme           put the tables of the record into README.md afterwards
   --check            readme: only say which lines of README.md are not those of the record
@@ -20,13 +20,14 @@ CAIRN_BENCH_DATA names the folder of the data sets.`
 const parts = {
   node: async (options) => (await import('./node.mjs')).benchNode(options),
   native: async (options) => (await import('./native.mjs')).benchNative(options),
+  filtered: async (options) => (await import('./filtered.mjs')).benchFiltered(options),
   ingest: async (options) => (await import('./ingest.mjs')).benchIngest(options),
   memory: async (options) => (await import('./memory.mjs')).benchMemory(options),
   trust: async (options) => (await import('./trust.mjs')).benchTrust(options),
 }
 
 /** What goes through the package, and so through its addon. */
-const usesAddon = new Set(['node', 'ingest', 'memory', 'trust'])
+const usesAddon = new Set(['node', 'filtered', 'ingest', 'memory', 'trust'])
 
 process.exitCode = await main(process.argv.slice(2))
 

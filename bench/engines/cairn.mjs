@@ -10,10 +10,13 @@ export async function create({ folder, threads }) {
   let collection
   return {
     version,
-    async build(base, dim, { m, efConstruction }) {
-      collection = await db.collection('vectors', schemaOf(dim, { m, efConstruction }))
+    async build(base, dim, { m, efConstruction }, columns = {}) {
+      collection = await db.collection('vectors', {
+        ...schemaOf(dim, { m, efConstruction }),
+        fields: Object.fromEntries(Object.keys(columns).map((name) => [name, 'int'])),
+      })
       const started = performance.now()
-      await collection.ingest(columnBatches(base, dim, rowsAtOnce))
+      await collection.ingest(columnBatches(base, dim, rowsAtOnce, columns))
       await collection.compact()
       const seconds = (performance.now() - started) / 1000
       const { segments } = await collection.stats()
@@ -21,8 +24,14 @@ export async function create({ folder, threads }) {
       return { seconds, bytes, note: `${segments.length} segments` }
     },
     prepare: (rows) => rows,
+    filter: ({ column, from, to }) => ({ [column]: from === 0 ? { lt: to } : { gte: from } }),
     useEf() {},
-    searchOne: (vector, k, ef) => collection.searchSync({ vector, k, efSearch: ef, select: false }),
+    searchOne: (vector, k, ef, filter) =>
+      collection.searchSync(
+        filter
+          ? { vector, k, efSearch: ef, select: false, filter }
+          : { vector, k, efSearch: ef, select: false },
+      ),
     ids: (hits) => hits.map(({ key }) => Number(key)),
     close: () => db.close(),
   }

@@ -9,10 +9,12 @@ const seed = 100
 export async function create({ folder }) {
   const { HierarchicalNSW } = loadPeer('hnswlib-node')
   let index
+  let numbers
   return {
     version: peerVersion('hnswlib-node'),
     buildThreads: 1,
-    async build(base, dim, { m, efConstruction }) {
+    async build(base, dim, { m, efConstruction }, columns = {}) {
+      numbers = columns
       const rows = base.length / dim
       index = new HierarchicalNSW('l2', dim)
       const started = performance.now()
@@ -27,8 +29,12 @@ export async function create({ folder }) {
     },
     // It takes plain arrays only; turning queries into them is not timed.
     prepare: (rows) => rows.map((row) => Array.from(row)),
+    filter: ({ column, from, to }) => {
+      const values = numbers[column]
+      return (row) => values[row] >= from && values[row] < to
+    },
     useEf: (ef) => index.setEf(ef),
-    searchOne: (vector, k) => index.searchKnn(vector, k),
+    searchOne: (vector, k, ef, filter) => index.searchKnn(vector, k, filter),
     ids: ({ neighbors }) => neighbors,
     close() {},
   }

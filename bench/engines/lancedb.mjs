@@ -1,5 +1,6 @@
 // LanceDB: IVF_HNSW_SQ with one partition, which is its HNSW, and its refinement by the raw vectors.
 import { join } from 'node:path'
+import { asSql } from '../filtered/workloads.mjs'
 import { loadPeer, peerVersion } from '../lib/peers.mjs'
 import { folderBytes } from '../lib/places.mjs'
 
@@ -11,34 +12,40 @@ export async function create({ folder }) {
   let table
   return {
     version: peerVersion('@lancedb/lancedb'),
-    async build(base, dim, { m, efConstruction }) {
+    async build(base, dim, { m, efConstruction }, columns = {}) {
       const started = performance.now()
-      table = await db.createTable('vectors', arrowTable(base, dim, 0))
+      table = await db.createTable('vectors', arrowTable(base, dim, 0, columns))
       await table.createIndex('vector', {
         config: lancedb.Index.hnswSq({ distanceType: 'l2', numPartitions: 1, m, efConstruction }),
         waitTimeoutSeconds: 3600,
       })
+      for (const name of Object.keys(columns)) {
+        await table.createIndex(name, { config: lancedb.Index.btree(), waitTimeoutSeconds: 3600 })
+      }
       const seconds = (performance.now() - started) / 1000
       return { seconds, bytes: folderBytes(path) }
     },
     prepare: (rows) => rows,
+    filter: asSql,
     useEf() {},
-    searchOne: (vector, k, ef) =>
-      table
-        .query()
+    searchOne(vector, k, ef, filter) {
+      const query = table.query()
+      if (filter) query.where(filter)
+      return query
         .nearestTo(vector)
         .limit(k)
         .ef(ef)
         .refineFactor(1)
         .select(['id', '_distance'])
-        .toArray(),
+        .toArray()
+    },
     ids: (rows) => rows.map(({ id }) => id),
     close: () => db.close(),
   }
 }
 
 /** Rows as an Arrow table with `id` from `first` on, without a copy of the vectors. */
-export function arrowTable(matrix, dim, first) {
+export function arrowTable(matrix, dim, first, columns = {}) {
   const arrow = loadPeer('apache-arrow')
   const rows = matrix.length / dim
   const float = new arrow.Float32()
@@ -52,5 +59,8 @@ export function arrowTable(matrix, dim, first) {
   return new arrow.Table({
     id: arrow.makeVector(ids),
     vector: arrow.makeVector(vectors),
+    ...Object.fromEntries(
+      Object.entries(columns).map(([name, values]) => [name, arrow.makeVector(values)]),
+    ),
   })
 }

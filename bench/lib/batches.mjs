@@ -1,13 +1,17 @@
 // Rows in the column form of our package.
 
-/** Batches of a row-major matrix, with row numbers as keys. */
-export function* columnBatches(matrix, dim, batchRows) {
+/** Batches of a row-major matrix, with row numbers as keys, and numbers by row as fields. */
+export function* columnBatches(matrix, dim, batchRows, columns = {}) {
   const rows = matrix.length / dim
+  const fields = Object.entries(columns)
   for (let row = 0; row < rows; row += batchRows) {
     const count = Math.min(batchRows, rows - row)
     yield {
       keys: BigUint64Array.from({ length: count }, (_, at) => BigInt(row + at)),
       vectors: matrix.subarray(row * dim, (row + count) * dim),
+      fields: Object.fromEntries(
+        fields.map(([name, values]) => [name, values.subarray(row, row + count)]),
+      ),
     }
   }
 }

@@ -38,7 +38,8 @@ pub use cairn_distance::Metric;
 pub use cairn_quantize::{Progress, SingleThread, Workers};
 
 pub use hit::{Effort, HOPS_PER_LOOK, Hit, Stopped};
-pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Point, Report, Scratch};
+pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Report, Scratch};
 pub use query::Query;
+pub use recall::Point;
 pub use sparse::SparseIndex;
 pub use vectors::{Component, Lender, Vectors};

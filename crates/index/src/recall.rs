@@ -15,8 +15,38 @@ const QUERIES_PER_TURN: usize = 16;
 /// Rows of a tile: their distances stay in the first-level cache.
 const TILE_ROWS: usize = 64;
 
+/// Neighbours that a curve is of.
+pub(crate) const K: usize = 10;
+
+/// Rows that are queries of a curve: with 400 the recall at 0.95 is within a point.
+const QUERIES: usize = 400;
+
+/// Fewer of small graphs: one row in so many, so that measuring stays a small part of building.
+const ROWS_PER_QUERY: usize = 25;
+
+/// A list so long or a recall so high is not exceeded.
+const EF_MAX: usize = 2_048;
+const RECALL_MAX: f32 = 0.9995;
+
+/// A list of candidates, and the recall@10 that it reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Length of the list.
+    pub ef: u32,
+    /// In 0 ... 1.
+    pub recall: f32,
+}
+
+/// How many of so many rows are queries of a curve.
+pub(crate) fn query_count(rows: usize) -> usize {
+    QUERIES.min(rows / ROWS_PER_QUERY)
+}
+
 /// Whether, of a query and a row, the row may be found.
 pub(crate) type Counts<'a> = &'a (dyn Fn(u32, u32) -> bool + Sync);
+
+/// A search for a row with a list of some length, which leaves what it found in the hits.
+pub(crate) type Find<'a> = &'a (dyn Fn(u32, usize, &mut Scratch, &mut Vec<Hit>) + Sync);
 
 /// Rows as queries, each with the nearest of the others, found exactly.
 pub(crate) struct Sample {
@@ -78,6 +108,35 @@ impl Sample {
         })?;
         let wanted: usize = self.nearest.iter().map(Vec::len).sum();
         Ok(found.iter().sum::<usize>() as f32 / wanted.max(1) as f32)
+    }
+
+    /// What lists of rising lengths reach, from [`K`] candidates on in steps of the square root of two,
+    /// until hardly a neighbour is missing; nothing without a query. `find` is given a row and the length.
+    ///
+    /// # Errors
+    /// As [`Sample::recall`].
+    pub fn points(
+        &self,
+        workers: &dyn Workers,
+        progress: &dyn Progress,
+        find: Find<'_>,
+    ) -> Result<Vec<Point>, Stopped> {
+        let mut points = Vec::new();
+        let mut ef = K;
+        while !self.rows.is_empty() && ef <= EF_MAX {
+            let recall = self.recall(workers, progress, &|row, scratch, hits| {
+                find(row, ef, scratch, hits);
+            })?;
+            points.push(Point {
+                ef: ef as u32,
+                recall,
+            });
+            if recall >= RECALL_MAX {
+                break;
+            }
+            ef = (ef as f32 * std::f32::consts::SQRT_2).ceil() as usize;
+        }
+        Ok(points)
     }
 }
 

@@ -86,7 +86,7 @@ impl Vectors {
     /// If there is no such row, or `out` is not `[dim]`.
     pub fn read_prepared(&self, row: u32, out: &mut [f32]) {
         out.copy_from_slice(self.row(row));
-        if !self.scales.is_empty() {
+        if self.has_scales() {
             // A row without a length has no scale either.
             let _ = cairn_distance::normalise(out);
         }
@@ -272,8 +272,13 @@ impl<T: Component> Vectors<T> {
     /// What measures these rows under `metric`: with [`Vectors::scaled`] applied to what it says. Of
     /// rows that have scales it is the product.
     pub(crate) fn kernels(&self, metric: Metric) -> Kernels<T> {
-        let scaled = !self.scales.is_empty();
+        let scaled = self.has_scales();
         Kernels::new(if scaled { Metric::Dot } else { metric })
+    }
+
+    /// Whether rows are of any length where they should be of length one.
+    pub(crate) fn has_scales(&self) -> bool {
+        !self.scales.is_empty()
     }
 
     /// The distance of `row`, given what [`Vectors::kernels`] said of it.

@@ -8,11 +8,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_distance::Simd;
 use cairn_index::qg::{BuildError, Config, ConfigError, QuantisedGraph};
-use cairn_index::{Hit, Metric, Progress, Query, Scratch, SingleThread, Stopped, Vectors, Workers};
+use cairn_index::{
+    Hit, Lender, Metric, Point, Progress, Query, Scratch, SingleThread, Stopped, Vectors, Workers,
+};
 use common::{Random, Threads, clustered, exact, matrix, normal, prepared};
 
 fn build(vectors: &Vectors, metric: Metric, config: &Config) -> QuantisedGraph {
@@ -383,5 +386,120 @@ fn wider_lists_and_longer_codes_are_sound() {
             nearest(&read, &vectors, &queries[0], 50),
             nearest(&graph, &vectors, &queries[0], 50)
         );
+    }
+}
+
+#[test]
+fn a_measured_recall_is_about_that_of_unseen_queries() {
+    for (dim, metric, seed) in [(48, Metric::L2, 17), (300, Metric::Cosine, 18)] {
+        let mut rows = sheet(dim, 5_400, &mut Random::new(seed));
+        let queries = rows.split_off(5_000);
+        let vectors = matrix(&rows, metric);
+        let config = Config::new(dim);
+        let calibrated = |workers: &dyn Workers| {
+            QuantisedGraph::build_calibrated(&vectors, metric, &config, workers, &()).unwrap()
+        };
+        let (graph, points) = calibrated(&SingleThread);
+        assert!(graph.to_bytes() == build(&vectors, metric, &config).to_bytes());
+        assert_eq!(calibrated(&Threads(3)).1, points);
+        assert!(points.len() > 2 && points.is_sorted_by(|a, b| a.ef < b.ef));
+        for Point { ef, recall: told } in points {
+            let unseen = recall(&graph, &vectors, &queries, ef as usize) as f32;
+            println!("dim={dim} metric={metric} ef={ef} told={told} unseen={unseen}");
+            // Both come from some hundred queries.
+            let tolerance = 0.015 + 0.15 * (1.0 - told);
+            assert!((unseen - told).abs() < tolerance, "ef={ef} {told} {unseen}");
+        }
+    }
+}
+
+#[test]
+fn a_hidden_row_is_neither_found_nor_met_and_its_twins_are_found() {
+    let mut rows = sheet(40, 3_000, &mut Random::new(19));
+    rows.push(rows[7].clone());
+    let vectors = matrix(&rows, Metric::L2);
+    let graph = build(&vectors, Metric::L2, &Config::new(40));
+    let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
+    let mut search = |hidden: Option<u32>, row: u32| {
+        scratch.hide(hidden);
+        let query = Query::new(vectors.row(row), vectors.stride());
+        let effort = graph.search(
+            &vectors,
+            &query,
+            5,
+            50,
+            |_| true,
+            &mut scratch,
+            || false,
+            &mut hits,
+        );
+        let found: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
+        (found, effort.unwrap())
+    };
+    for row in (0..3_000).step_by(31).filter(|&row| row != 7) {
+        let (found, _) = search(Some(row), row);
+        assert!(found.len() == 5 && !found.contains(&row), "row={row}");
+        let (found, _) = search(None, row);
+        assert_eq!(found[0], row);
+    }
+    assert_eq!(search(Some(7), 7).0[0], 3_000);
+    assert_eq!(search(Some(3_000), 7).0[0], 7);
+}
+
+/// Rows somewhere in the middle of somebody else's memory.
+#[derive(Debug)]
+struct Others(Vec<f32>);
+
+impl Lender for Others {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+#[test]
+fn lent_rows_of_any_length_are_measured_as_their_copies_are() {
+    for (metric, dim) in [
+        (Metric::L2, 37),
+        (Metric::Cosine, 37),
+        (Metric::Cosine, 300),
+    ] {
+        let mut rows = sheet(dim, 2_100, &mut Random::new(20));
+        for (row, factor) in rows.iter_mut().zip([0.01, 1.0, 30.0].iter().cycle()) {
+            row.iter_mut().for_each(|x| *x *= factor);
+        }
+        let queries = rows.split_off(2_000);
+        let vectors = matrix(&rows, metric);
+        let graph = build(&vectors, metric, &Config::new(dim));
+        let length = |row: &Vec<f32>| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let scales = match metric {
+            Metric::Cosine => rows.iter().map(|row| 1.0 / length(row)).collect(),
+            _ => Vec::new(),
+        };
+        let lender = Arc::new(Others(rows.concat()));
+        let lent = Vectors::lent(dim, lender, scales);
+        let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
+        for query in &queries {
+            let query = prepared(query, metric);
+            let expected = nearest(&graph, &vectors, &query, 60);
+            let query = Query::new(&query, vectors.stride());
+            graph
+                .search(
+                    &lent,
+                    &query,
+                    10,
+                    60,
+                    |_| true,
+                    &mut scratch,
+                    || false,
+                    &mut hits,
+                )
+                .unwrap();
+            let same =
+                |(a, b): (&Hit, &Hit)| (a.distance - b.distance).abs() < 1e-5 * (1.0 + a.distance);
+            assert!(
+                hits.len() == 10 && hits.iter().zip(&expected).all(same),
+                "{metric}"
+            );
+        }
     }
 }

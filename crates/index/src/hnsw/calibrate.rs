@@ -7,30 +7,8 @@
 use super::Graph;
 use super::HnswConfig;
 use super::build::{BuildError, order};
-use crate::recall::Sample;
+use crate::recall::{K, Point, Sample, query_count};
 use crate::{Component, Metric, Progress, Query, Stopped, Vectors, Workers};
-
-/// Neighbours that are looked for.
-const K: usize = 10;
-
-/// Rows that are queries: with 400 the recall at 0.95 is within a point.
-const QUERIES: usize = 400;
-
-/// Fewer of small graphs: one row in so many, so that measuring stays a small part of building.
-const ROWS_PER_QUERY: usize = 25;
-
-/// A list so long or a recall so high is not exceeded.
-const EF_MAX: usize = 2_048;
-const RECALL_MAX: f32 = 0.9995;
-
-/// A list of candidates, and the recall@10 that it reached.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    /// Length of the list.
-    pub ef: u32,
-    /// In 0 ... 1.
-    pub recall: f32,
-}
 
 impl<T: Component> Graph<T> {
     /// [`Graph::build`], and the recall@10 that lists of rising lengths reach, for queries like the
@@ -78,31 +56,18 @@ impl<T: Component> Graph<T> {
         let counts = |_, row: u32| !is_query[row as usize];
         let (metric, rows) = (self.metric(), queries.to_vec());
         let sample = Sample::new(vectors, metric, rows, K, &counts, workers, progress)?;
-        let mut points = Vec::new();
-        let mut ef = K;
-        while !queries.is_empty() && ef <= EF_MAX {
-            let recall = sample.recall(workers, progress, &|row, scratch, hits| {
-                let query = Query::of(vectors.row(row), vectors.stride());
-                self.search(vectors, &query, K, ef, |_| true, scratch, || false, hits)
-                    .expect("nobody stops it");
-            })?;
-            points.push(Point {
-                ef: ef as u32,
-                recall,
-            });
-            if recall >= RECALL_MAX {
-                break;
-            }
-            ef = (ef as f32 * std::f32::consts::SQRT_2).ceil() as usize;
-        }
-        Ok(points)
+        sample.points(workers, progress, &|row, ef, scratch, hits| {
+            let query = Query::of(vectors.row(row), vectors.stride());
+            self.search(vectors, &query, K, ef, |_| true, scratch, || false, hits)
+                .expect("nobody stops it");
+        })
     }
 }
 
 /// The rows of `order` without some that are spread evenly over its second half, and those: nobody's
 /// way leads through the layers above by them.
 fn hold_back(order: Vec<u32>) -> (Vec<u32>, Vec<u32>) {
-    let count = QUERIES.min(order.len() / ROWS_PER_QUERY);
+    let count = query_count(order.len());
     let half = order.len() / 2;
     let step = (order.len() - half) / count.max(1);
     let is_query = |at: usize| at >= half && (at - half) % step == step - 1;

@@ -52,7 +52,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use cairn_distance::{Kernels, Metric};
 
 pub use build::BuildError;
-pub use calibrate::Point;
 pub use check::Report;
 pub use config::{ConfigError, HnswConfig};
 pub use format::FormatError;

@@ -26,7 +26,7 @@ pub struct Scratch {
     /// Neighbours kept by the pruning of another node's list.
     pub(super) kept: Vec<Hit>,
     /// A row that searches pass by as if it had never been inserted.
-    pub(super) hidden: Option<u32>,
+    pub(crate) hidden: Option<u32>,
     /// Whether searches read each row when its turn comes, and none ahead.
     pub(super) lazy: bool,
 }
@@ -38,7 +38,7 @@ impl Scratch {
         Self::default()
     }
 
-    /// Has [`Graph::search`](crate::Graph::search) pass by `row` from now on, so that what is asked for
+    /// Has searches of graphs of either kind pass by `row` from now on, so that what is asked for
     /// its vector is an unseen query: its own links would name its neighbours. A row with twins, which
     /// can be reached through it alone, is still walked through.
     pub fn hide(&mut self, row: Option<u32>) {

@@ -2,6 +2,8 @@
 
 use cairn_distance::Metric;
 
+use super::record::Layout;
+
 /// Vectors from this length on have codes of one bit a component, shorter ones of two.
 const ONE_BIT_DIM: usize = 256;
 
@@ -47,6 +49,15 @@ impl Config {
             ef_construction: 0,
             seed: 0,
         }
+    }
+
+    /// Bytes that a graph takes for each row of `dim` components: a row's links and the codes behind them.
+    ///
+    /// # Panics
+    /// If the parameters are outside their ranges.
+    #[must_use]
+    pub fn record_bytes(&self, dim: usize) -> usize {
+        Layout::new(dim, self.degree, self.bits).record_bytes()
     }
 
     /// Checks every range.

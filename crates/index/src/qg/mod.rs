@@ -35,6 +35,7 @@
 //! Source: Gou & others, SymphonyQG, SIGMOD 2025; Iwasaki & Miyazaki, NGT-QG; Gao & Long, RaBitQ, 2024.
 
 mod build;
+mod calibrate;
 mod check;
 mod config;
 mod format;
@@ -46,7 +47,7 @@ mod twins;
 use std::fmt;
 
 use cairn_distance::{Kernels, Metric, Simd};
-use cairn_quantize::rotation::DIM_MAX;
+pub use cairn_quantize::rotation::DIM_MAX;
 use cairn_quantize::{Isa, Rotation};
 
 use crate::arena::Arena;

@@ -1,6 +1,6 @@
 //! The nearest rows to a query.
 
-use cairn_distance::{prefetch, prefetch_f32};
+use cairn_distance::{Kernels, Metric, prefetch, prefetch_f32};
 use cairn_quantize::fastscan::{self, Lut, ROWS};
 
 use super::QuantisedGraph;
@@ -45,7 +45,7 @@ impl QuantisedGraph {
     /// [`Stopped`] if `stop` returned true; it is asked at least every 0.5 ms.
     ///
     /// # Panics
-    /// If `query` has another stride than `vectors`, or if `vectors` lacks a row of the graph.
+    /// If `query` has another stride than rows of its dimension, or if `vectors` lacks a row of the graph.
     #[expect(
         clippy::too_many_arguments,
         reason = "the inner entry point; callers wrap it"
@@ -65,14 +65,18 @@ impl QuantisedGraph {
         if k == 0 || self.rows == 0 {
             return Ok(Effort::default());
         }
-        assert_eq!(query.padded().len(), vectors.stride(), "another stride");
+        let query = query.beside(vectors);
         assert!(vectors.len() >= self.rows, "vectors of every row");
         let Scratch {
             visited,
             beam,
             space,
+            hidden,
             ..
         } = scratch;
+        let hidden = *hidden;
+        let accept = |row| Some(row) != hidden && accept(row);
+        let product = vectors.has_scales().then(|| Kernels::new(Metric::Dot));
         // More than every row cannot be kept, so a huge `ef` costs no memory.
         let ef = ef.max(k);
         visited.begin(self.rows);
@@ -81,7 +85,11 @@ impl QuantisedGraph {
         let mut walk = Walk {
             graph: self,
             vectors,
-            query: query.padded(),
+            kernels: product.as_ref().unwrap_or(&self.kernels),
+            query,
+            hidden: hidden
+                .filter(|&row| self.twins.behind(row).next().is_none())
+                .unwrap_or(NONE),
             k,
             reach: 1.0 + reach(ef as f32 / k as f32),
             visited,
@@ -118,7 +126,11 @@ impl QuantisedGraph {
 struct Walk<'a> {
     graph: &'a QuantisedGraph,
     vectors: &'a Vectors,
+    kernels: &'a Kernels<f32>,
+    /// Laid out as a row.
     query: &'a [f32],
+    /// A row that is not met, or none.
+    hidden: u32,
     k: usize,
     /// How much farther than the `k`-th nearest so far an estimate may be, as a factor.
     reach: f32,
@@ -157,7 +169,8 @@ impl Walk<'_> {
             self.effort.hops += 1;
             self.effort.distances += 1;
             self.ask_for_next();
-            let distance = graph.kernels.one(self.query, self.vectors.padded_row(row));
+            let measured = self.kernels.one(self.query, self.vectors.padded_row(row));
+            let distance = self.vectors.scaled(row, measured);
             if keep(row) {
                 top.push(distance, row, |a, b| a.cmp(&b));
                 let worst = top.threshold();
@@ -196,7 +209,7 @@ impl Walk<'_> {
                 let at = near.trailing_zeros() as usize;
                 near &= near - 1;
                 let (row, estimate) = (block.ids[at], estimates[at]);
-                if self.beam.is_full() && estimate >= self.beam.bound() {
+                if row == self.hidden || self.beam.is_full() && estimate >= self.beam.bound() {
                     continue;
                 }
                 if self.visited.mark(row) {

@@ -84,17 +84,31 @@ impl Curve {
     }
 }
 
+/// How the list for ten neighbours becomes that for more of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// It holds what was found: longer by as many, and a little.
+    Added,
+    /// It says how much farther than the last neighbour a walk looks, by how often it is longer than
+    /// there are neighbours: of 4,000 rows of 300 components the nearest hundred were found at 0.94
+    /// by a list that was only longer by as many, where the nearest ten were at 0.98.
+    InProportion,
+}
+
 /// The candidate list for a graph over `live` rows; `None` means compare with every row.
 pub(crate) fn ef_search(
     wanted: Effort,
     k: usize,
     live: usize,
     measured: Option<&Curve>,
+    growth: Growth,
 ) -> Option<usize> {
     match wanted {
         Effort::Exact => None,
         Effort::EfSearch(ef) => Some(ef.max(k).min(EF_MAX)),
-        Effort::Recall(recall) => ef_search(Effort::Stretched(recall, 1.0), k, live, measured),
+        Effort::Recall(recall) => {
+            ef_search(Effort::Stretched(recall, 1.0), k, live, measured, growth)
+        }
         Effort::Stretched(recall, _) if recall >= 1.0 => None,
         Effort::Stretched(recall, factor) => {
             let ef = match measured {
@@ -105,10 +119,12 @@ pub(crate) fn ef_search(
                 }
             };
             let ef = ef * factor;
-            // Finding more than ten neighbours takes a list longer by as many.
             let more = k.saturating_sub(10) as f32;
-            let ef = (ef + more * (1.0 + ef / 400.0)).ceil() as usize;
-            Some(ef.max(k).min(EF_MAX))
+            let ef = match growth {
+                Growth::Added => ef + more * (1.0 + ef / 400.0),
+                Growth::InProportion => ef + more * ef / 10.0,
+            };
+            Some((ef.ceil() as usize).max(k).min(EF_MAX))
         }
     }
 }
@@ -161,7 +177,7 @@ mod tests {
             let mut last = 0;
             for step in 50..1_000 {
                 let recall = step as f32 / 1_000.0;
-                let ef = ef_search(Effort::Recall(recall), 10, live, None).unwrap();
+                let ef = ef_search(Effort::Recall(recall), 10, live, None, Growth::Added).unwrap();
                 assert!(ef >= last, "recall={recall}");
                 last = ef;
             }
@@ -170,7 +186,7 @@ mod tests {
 
     #[test]
     fn more_rows_and_more_neighbours_take_a_longer_list() {
-        let ef = |k, live| ef_search(Effort::Recall(0.95), k, live, None).unwrap();
+        let ef = |k, live| ef_search(Effort::Recall(0.95), k, live, None, Growth::Added).unwrap();
         for rows in [10_000, 100_000, 1_000_000] {
             assert!(ef(10, rows) * 3 > ef(10, rows * 10), "rows={rows}");
             assert!(ef(10, rows) < ef(10, rows * 10), "rows={rows}");
@@ -181,9 +197,12 @@ mod tests {
 
     #[test]
     fn a_recall_of_one_is_exact() {
-        assert_eq!(ef_search(Effort::Recall(1.0), 10, 100, None), None);
-        assert_eq!(ef_search(Effort::Exact, 10, 100, None), None);
-        assert_eq!(ef_search(Effort::EfSearch(3), 10, 100, None), Some(10));
+        for growth in [Growth::Added, Growth::InProportion] {
+            let ef = |wanted| ef_search(wanted, 10, 100, None, growth);
+            assert_eq!(ef(Effort::Recall(1.0)), None);
+            assert_eq!(ef(Effort::Exact), None);
+            assert_eq!(ef(Effort::EfSearch(3)), Some(10));
+        }
     }
 
     fn curve(points: &[(u32, f32)]) -> Option<Curve> {
@@ -194,13 +213,31 @@ mod tests {
     #[test]
     fn a_curve_decides_where_there_is_one() {
         let measured = curve(&[(10, 0.7), (40, 0.9), (50, 0.89), (80, 0.99)]);
-        let ef = |recall| ef_search(Effort::Recall(recall), 10, 1_000_000, measured.as_ref());
+        let ef = |recall| {
+            ef_search(
+                Effort::Recall(recall),
+                10,
+                1_000_000,
+                measured.as_ref(),
+                Growth::Added,
+            )
+        };
         assert_eq!(ef(0.5), Some(20));
         assert_eq!(ef(0.9), Some(44));
         assert_eq!(ef(0.99), Some(88));
         assert!(ef(0.95) > ef(0.9) && ef(0.95) < ef(0.99));
         // Beyond what was measured it goes on growing.
         assert!(ef(0.999) > ef(0.99));
+    }
+
+    #[test]
+    fn a_list_that_grows_in_proportion_looks_as_far_for_any_number_of_neighbours() {
+        let measured = curve(&[(10, 0.7), (40, 0.97)]);
+        let ef = |k| {
+            let wanted = Effort::Recall(0.97);
+            ef_search(wanted, k, 10_000, measured.as_ref(), Growth::InProportion)
+        };
+        assert_eq!([ef(1), ef(10), ef(100)], [Some(44), Some(44), Some(440)]);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use cairn_distance::Metric;
-use cairn_index::HnswConfig;
+use cairn_index::{HnswConfig, qg};
 use cairn_text::{Language, WEIGHT_MAX};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::KeyType;
 use crate::limits::{DIM_MAX, NAME_CHARS_MAX, SCHEMA_FIELDS_MAX};
+use crate::vectors::GraphConfig;
 
 /// Structure of a collection. Stored with it; a different one is refused at open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,7 +103,14 @@ pub enum IndexKind {
     Flat,
     /// HNSW with these settings.
     Hnsw(HnswSettings),
+    /// Flat while small, a quantised graph above; of vectors of `f32` under `cosine` or `l2`.
+    Qg,
 }
+
+const _: () = assert!(
+    DIM_MAX <= qg::DIM_MAX,
+    "a quantised graph takes every length"
+);
 
 /// HNSW settings; [`HnswSettings::for_m`] gives the usual ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,18 +235,6 @@ impl HnswSettings {
             ef_construction: self.ef_construction as usize,
             level_mult: self.level_mult,
             seed,
-        }
-    }
-}
-
-impl IndexKind {
-    /// Graph settings, or `None` for a field that stays flat.
-    #[must_use]
-    pub(crate) fn hnsw(&self, seed: u64) -> Option<HnswConfig> {
-        match self {
-            Self::Flat => None,
-            Self::Auto => Some(HnswSettings::for_m(16).config(seed)),
-            Self::Hnsw(settings) => Some(settings.config(seed)),
         }
     }
 }
@@ -444,9 +440,18 @@ impl VectorField {
     }
 
     /// Settings of its graphs, or `None` where it never has one.
-    pub(crate) fn hnsw(&self, seed: u64) -> Option<HnswConfig> {
-        let index = Some(&self.index).filter(|_| !self.kind.varies());
-        index.and_then(|index| index.hnsw(seed))
+    pub(crate) fn graph(&self, seed: u64) -> Option<GraphConfig> {
+        let hnsw = |settings: &HnswSettings| Some(GraphConfig::Hnsw(settings.config(seed)));
+        match &self.index {
+            _ if self.kind.varies() => None,
+            IndexKind::Flat => None,
+            IndexKind::Auto => hnsw(&HnswSettings::for_m(16)),
+            IndexKind::Hnsw(settings) => hnsw(settings),
+            IndexKind::Qg => {
+                let usual = qg::Config::new(self.dim as usize);
+                Some(GraphConfig::Quantised(qg::Config { seed, ..usual }))
+            }
+        }
     }
 
     /// Whether memory holds vectors of length one, and the given ones are kept beside them. Rounded ones
@@ -478,6 +483,10 @@ impl VectorField {
         if self.kind.varies() && matches!(self.index, IndexKind::Hnsw(_)) {
             return wrong("a field whose vectors differ in length has no graph");
         }
+        let is_estimated = matches!(self.metric, MetricName::Cosine | MetricName::L2);
+        if self.index == IndexKind::Qg && !(is_estimated && self.kind == VectorKind::F32) {
+            return wrong("an index of kind qg is over vectors of f32 under cosine or l2");
+        }
         Ok(())
     }
 
@@ -494,7 +503,7 @@ impl VectorField {
                 .number("got", self.dim));
         }
         self.validate_kind()?;
-        if let Some(config) = self.index.hnsw(0) {
+        if let Some(config) = self.graph(0) {
             config.validate().map_err(|error| {
                 Error::new(Code::InvalidArgument, error.to_string())
                     .text("field", self.name.clone())

@@ -15,11 +15,13 @@ use std::sync::Arc;
 use cairn_distance::{Kernels, f16};
 use cairn_env::{Bug, planted};
 use cairn_index::flat;
+use cairn_index::qg::{self, QuantisedGraph};
 use cairn_index::{
-    BuildError, Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, Point,
-    Progress, Query, Scratch, SparseIndex, Stopped, Vectors, Workers,
+    Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, Point, Progress, Query,
+    Scratch, SparseIndex, Stopped, Vectors, Workers,
 };
 
+use crate::effort::Growth;
 use crate::schema::{VectorField, VectorKind};
 
 pub use varying::sparse_vector;
@@ -31,6 +33,7 @@ const LINE_BYTES: usize = 64;
 // What callers see to.
 const WITHOUT_ROWS: &str = "of sparse vectors the index alone is in memory";
 const WITHOUT_GRAPH: &str = "no graph is over vectors that differ in length";
+const NOT_QUANTISED: &str = "a quantised graph is over vectors of f32";
 
 /// Calls `$work` with the vectors of `$matrix`, whatever they are made of, if they are all of one length;
 /// else does what `$pattern` says.
@@ -71,6 +74,37 @@ pub(crate) enum FieldGraph {
     F16(Graph<f16>),
     I8(Graph<i8>),
     Bits(Graph<u8>),
+    /// Of vectors of `f32`.
+    Quantised(QuantisedGraph),
+}
+
+/// How the graph over a field is built.
+#[derive(Clone, Debug)]
+pub(crate) enum GraphConfig {
+    Hnsw(HnswConfig),
+    Quantised(qg::Config),
+}
+
+impl GraphConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// A sentence about the first setting that is outside its range.
+    pub fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Hnsw(config) => config.validate().map_err(|error| error.to_string()),
+            Self::Quantised(config) => config.validate().map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Bytes of a graph for each row of `dim` components, about: of HNSW every link of layer 0, and a
+    /// sixteenth for the layers above.
+    pub fn row_bytes(&self, dim: usize) -> usize {
+        match self {
+            Self::Hnsw(config) => (4 * config.m0 + 4) * 17 / 16,
+            Self::Quantised(config) => config.record_bytes(dim),
+        }
+    }
 }
 
 /// What a value of a vector becomes where it stays.
@@ -407,26 +441,68 @@ impl FieldQuery {
 }
 
 impl FieldGraph {
-    /// [`Graph::build_calibrated`].
+    /// [`Graph::build_calibrated`], or [`QuantisedGraph::build_calibrated`].
     ///
     /// # Errors
-    /// As that one.
+    /// What those say: above all that `progress` cancelled it.
     pub fn build(
         vectors: &Matrix,
         metric: Metric,
-        config: &HnswConfig,
+        config: &GraphConfig,
         workers: &dyn Workers,
         progress: &dyn Progress,
-    ) -> Result<(Self, Vec<Point>), BuildError> {
+    ) -> Result<(Self, Vec<Point>), String> {
+        let config = match config {
+            GraphConfig::Hnsw(config) => config,
+            GraphConfig::Quantised(config) => {
+                let vectors = vectors.as_f32().ok_or(NOT_QUANTISED)?;
+                let built =
+                    QuantisedGraph::build_calibrated(vectors, metric, config, workers, progress);
+                let (graph, points) = built.map_err(|error| error.to_string())?;
+                return Ok((Self::Quantised(graph), points));
+            }
+        };
         each!(
             vectors,
             vectors => {
-                let (graph, points) =
-                    Graph::build_calibrated(vectors, metric, config, workers, progress)?;
+                let built = Graph::build_calibrated(vectors, metric, config, workers, progress);
+                let (graph, points) = built.map_err(|error| error.to_string())?;
                 Ok((Stored::wrap(graph), points))
             },
             Matrix::Sparse(_) => unreachable!("{WITHOUT_GRAPH}")
         )
+    }
+
+    /// What searches call their way through it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Quantised(_) => "qg",
+            _ => "hnsw",
+        }
+    }
+
+    /// How its candidate lists become longer with the neighbours that are looked for.
+    pub fn growth(&self) -> Growth {
+        match self {
+            Self::Quantised(_) => Growth::InProportion,
+            _ => Growth::Added,
+        }
+    }
+
+    /// [`QuantisedGraph::from_bytes`] for a field of `f32`.
+    ///
+    /// # Errors
+    /// As that one, and that the graph is of another metric.
+    pub fn quantised(bytes: &[u8], field: &VectorField, rows: usize) -> Result<Self, String> {
+        let graph = QuantisedGraph::from_bytes(bytes, field.width(), rows);
+        let graph = graph.map_err(|error| error.to_string())?;
+        if graph.metric() != field.metric.metric() {
+            return Err(format!(
+                "the graph is of another metric, metric={}",
+                graph.metric()
+            ));
+        }
+        Ok(Self::Quantised(graph))
     }
 
     /// [`Graph::read`] for a field.
@@ -453,6 +529,7 @@ impl FieldGraph {
             Self::F16(graph) => graph.write(put),
             Self::I8(graph) => graph.write(put),
             Self::Bits(graph) => graph.write(put),
+            Self::Quantised(graph) => graph.write(put),
         }
     }
 
@@ -463,10 +540,11 @@ impl FieldGraph {
             Self::F16(graph) => graph.bytes(),
             Self::I8(graph) => graph.bytes(),
             Self::Bits(graph) => graph.bytes(),
+            Self::Quantised(graph) => graph.bytes(),
         }
     }
 
-    /// [`Graph::search`].
+    /// [`Graph::search`], or [`QuantisedGraph::search`].
     ///
     /// # Errors
     /// As that one.
@@ -485,6 +563,11 @@ impl FieldGraph {
         stop: impl Fn() -> bool,
         hits: &mut Vec<Hit>,
     ) -> Result<Effort, Stopped> {
+        if let (Self::Quantised(graph), Matrix::F32(vectors)) = (self, vectors) {
+            let query = Stored::query(query);
+            let accept = |row| accept(row) || planted(Bug::QuantisedGraphReturnsDeleted);
+            return graph.search(vectors, query, k, ef, accept, scratch, stop, hits);
+        }
         each!(
             vectors,
             vectors => {

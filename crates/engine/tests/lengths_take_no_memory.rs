@@ -71,7 +71,7 @@ const DIR: &str = "/db";
 const ROOT: &str = "/db/collections/0000000000000001";
 
 /// Of all sections that there are.
-const KINDS: [u32; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+const KINDS: [u32; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17];
 
 type Files = Vec<(PathBuf, Vec<u8>)>;
 

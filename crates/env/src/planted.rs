@@ -138,11 +138,13 @@ pub enum Bug {
     AltersBeforePublishing,
     /// The memtables of each collection may take the whole budget.
     BudgetIsEachOnesOwn,
+    /// A search of a quantised graph returns rows that it only walks through.
+    QuantisedGraphReturnsDeleted,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 68] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -210,6 +212,7 @@ impl Bug {
         Self::SparseIndexLosesEntry,
         Self::AltersBeforePublishing,
         Self::BudgetIsEachOnesOwn,
+        Self::QuantisedGraphReturnsDeleted,
     ];
 }
 

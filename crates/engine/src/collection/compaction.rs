@@ -222,7 +222,7 @@ impl Collection {
 
     fn is_without_graph(&self, segment: &Segment) -> bool {
         let mut fields = self.stored().vectors.iter().enumerate();
-        fields.any(|(i, field)| field.hnsw(0).is_some() && !segment.has_graph(i))
+        fields.any(|(i, field)| field.graph(0).is_some() && !segment.has_graph(i))
     }
 
     /// Writes the live rows of `inputs` as one segment and publishes it in their place.
@@ -257,7 +257,7 @@ impl Collection {
             room()?;
             let expected = origins.len();
             let workers = EnvWorkers(&self.env);
-            let config = |field: &crate::schema::VectorField| field.hnsw(self.id);
+            let config = |field: &crate::schema::VectorField| field.graph(self.id);
             let graphs = (expected >= GRAPH_ROWS_MIN).then(|| GraphPlan {
                 configs: self.stored().vectors.iter().map(config).collect(),
                 workers: &workers,
@@ -295,19 +295,18 @@ impl Collection {
             .take(files.saturating_add(graphs), reserve, &self.dirs.root)
     }
 
-    /// What the graphs over the rows of those inputs take that have none, about: every link of layer 0
-    /// and a sixteenth for the layers above.
+    /// What the graphs over the rows of those inputs take that have none, about.
     fn graph_bytes_missing(&self, inputs: &[Arc<Segment>]) -> u64 {
         let rows: usize = inputs.iter().map(|segment| segment.live()).sum();
         if rows < GRAPH_ROWS_MIN {
             return 0;
         }
         let of_field = |(field, shape): (usize, &crate::schema::VectorField)| {
-            let config = shape.hnsw(self.id);
+            let config = shape.graph(self.id);
             let without = inputs.iter().filter(|segment| !segment.has_graph(field));
             let rows: usize = without.map(|segment| segment.live()).sum();
             config.map_or(0, |config| {
-                rows as u64 * (4 * config.m0 as u64 + 4) * 17 / 16
+                rows as u64 * config.row_bytes(shape.width()) as u64
             })
         };
         self.stored().vectors.iter().enumerate().map(of_field).sum()

@@ -110,7 +110,7 @@ pub struct SegmentStats {
     pub bytes_disk: u64,
     /// Bytes in memory.
     pub bytes_memory: u64,
-    /// `hnsw` when a graph stands over the first vector field, else `flat`.
+    /// `hnsw` or `qg` when such a graph stands over the first vector field, else `flat`.
     pub index: &'static str,
     /// The recall@10 that its graph over the first vector field reached with lists of these lengths,
     /// measured when it was built: shortest first. Empty without one.
@@ -181,7 +181,7 @@ impl Collection {
                 live,
                 bytes_disk,
                 bytes_memory: used.total() as u64,
-                index: if segment.has_graph(0) { "hnsw" } else { "flat" },
+                index: segment.index_name(0),
                 calibration: segment
                     .curve(0)
                     .map_or_else(Vec::new, |it| it.points().to_vec()),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::IndexBuilder;
-use cairn_index::{HnswConfig, Progress, SparseIndex, Workers};
+use cairn_index::{Progress, SparseIndex, Workers};
 use cairn_storage::{REQUIRED, SectionId, SegmentWriter, sync_segment_dir};
 use cairn_text::IndexBuilder as WordsBuilder;
 
@@ -21,7 +21,7 @@ use crate::schema::{MetricName, Schema, VectorField, VectorKind};
 use crate::stop::{Job, Pace};
 use crate::text::TextFields;
 use crate::ulid::Ulid;
-use crate::vectors::{FieldGraph, Matrix, Measure, entries};
+use crate::vectors::{FieldGraph, GraphConfig, Matrix, Measure, entries};
 
 use super::blocks::BlockWriter;
 use super::open::segment_path;
@@ -52,7 +52,7 @@ pub(crate) trait RowSource {
 /// Which fields get a graph, and who builds it.
 pub(crate) struct GraphPlan<'a> {
     /// One per vector field.
-    pub configs: Vec<Option<HnswConfig>>,
+    pub configs: Vec<Option<GraphConfig>>,
     pub workers: &'a dyn Workers,
 }
 
@@ -180,7 +180,11 @@ impl Builder<'_> {
         // Each goes when it is written: it is as large as the vectors of short rows.
         for (field, graph) in graphs.into_iter().enumerate() {
             if let Some((graph, curve)) = graph {
-                writer.begin(sections::graph(field), 0)?;
+                let id = match graph {
+                    FieldGraph::Quantised(_) => sections::quantised_graph(field),
+                    _ => sections::graph(field),
+                };
+                writer.begin(id, 0)?;
                 graph.write(|bytes| {
                     self.spend(bytes.len());
                     writer.write(bytes)
@@ -258,7 +262,7 @@ impl Builder<'_> {
                     let built = FieldGraph::build(&vectors, metric, config, workers, &progress);
                     let (graph, points) = built.map_err(|error| {
                         let stopped = self.job.stop.check().err();
-                        stopped.unwrap_or_else(|| Error::new(Code::Internal, error.to_string()))
+                        stopped.unwrap_or_else(|| Error::new(Code::Internal, error))
                     })?;
                     Some((graph, Curve::new(points)))
                 }

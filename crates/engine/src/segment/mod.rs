@@ -29,7 +29,7 @@ use cairn_storage::{SectionId, SegmentReader, StorageError};
 
 use crate::block_cache::BlockCache;
 use crate::codes::{ALLOWED_MIN, DEVIATIONS, LazyCodes, ScanSpace, may_use_codes};
-use crate::effort::{self, Curve};
+use crate::effort::{self, Curve, Growth};
 use crate::error::{Error, Result};
 use crate::expiry::{Expiry, Moment};
 use crate::keys::{Key, Keys};
@@ -283,6 +283,12 @@ impl Segment {
         self.fields[field].graph.is_some()
     }
 
+    /// How searches call the graph over the field; `flat` where there is none.
+    pub fn index_name(&self, field: usize) -> &'static str {
+        let graph = self.fields[field].graph.as_ref();
+        graph.map_or("flat", FieldGraph::name)
+    }
+
     /// What was measured of that graph.
     pub fn curve(&self, field: usize) -> Option<&Curve> {
         self.fields[field].curve.as_ref()
@@ -323,7 +329,8 @@ impl Segment {
         let due = || stop.is_due();
         let seen = self.rows() - self.count_gone(at);
         let live = allowed.map_or(seen, Bitmap::count);
-        let ef = effort::ef_search(wanted, k, seen, curve.as_ref())
+        let growth = graph.as_ref().map_or(Growth::Added, FieldGraph::growth);
+        let ef = effort::ef_search(wanted, k, seen, curve.as_ref(), growth)
             .filter(|ef| effort::pays(*ef, live, seen));
         if let (Some(graph), Some(ef)) = (graph, ef) {
             let looks = Cell::new(0);
@@ -337,7 +344,7 @@ impl Segment {
                 && hits.len() >= k.min(live)
             {
                 return Ok(Outcome {
-                    path: "hnsw",
+                    path: graph.name(),
                     matches: live,
                     ef,
                     hops: u64::from(effort.hops),

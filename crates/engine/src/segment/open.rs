@@ -18,7 +18,7 @@ use crate::expiry::{Expiry, end_of};
 use crate::keys::{KeyType, Keys};
 use crate::manifest::{DeletionEntry, FileEntry, SegmentEntry};
 use crate::query::SelectFields;
-use crate::schema::{Schema, VectorField, VectorKind};
+use crate::schema::{IndexKind, Schema, VectorField, VectorKind};
 use crate::structure::Structure;
 use crate::text::{Damaged, TextFields};
 use crate::tombstones::Tombstones;
@@ -521,13 +521,22 @@ impl File<'_> {
     }
 
     fn graph(&self, index: usize, field: &VectorField, rows: usize) -> Result<Option<FieldGraph>> {
-        let id = sections::graph(index);
+        let is_quantised = field.index == IndexKind::Qg;
+        let (id, name) = match is_quantised {
+            true => (sections::quantised_graph(index), "QUANTISED_GRAPH"),
+            false => (sections::graph(index), "GRAPH"),
+        };
         if self.reader.len(id).is_none() {
             return Ok(None);
         }
-        FieldGraph::from_bytes(field.kind, &self.reader.read(id)?, rows)
-            .map(Some)
-            .map_err(|error| self.corrupt("GRAPH", &error.to_string()))
+        let bytes = self.reader.read(id)?;
+        let read = match is_quantised {
+            true => FieldGraph::quantised(&bytes, field, rows),
+            false => {
+                FieldGraph::from_bytes(field.kind, &bytes, rows).map_err(|error| error.to_string())
+            }
+        };
+        read.map(Some).map_err(|what| self.corrupt(name, &what))
     }
 
     fn curve(&self, field: usize) -> Result<Option<Curve>> {

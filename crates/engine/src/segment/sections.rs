@@ -71,9 +71,16 @@ pub(crate) fn sparse_index(field: usize) -> SectionId {
 
 const SPARSE_INDEX_KIND: u32 = 16;
 
+/// The quantised graph over a field. Optional: without it the field is searched exactly.
+pub(crate) fn quantised_graph(field: usize) -> SectionId {
+    section(QUANTISED_GRAPH_KIND, number(field))
+}
+
+const QUANTISED_GRAPH_KIND: u32 = 17;
+
 /// What FORMAT.md calls a section.
 pub(crate) fn section_name(id: SectionId) -> String {
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 17] = [
         "META",
         "KEYS",
         "VERSIONS",
@@ -90,6 +97,7 @@ pub(crate) fn section_name(id: SectionId) -> String {
         "CALIBRATION",
         "VECTOR_ENDS",
         "SPARSE_INDEX",
+        "QUANTISED_GRAPH",
     ];
     let name = (id.kind as usize)
         .checked_sub(1)
@@ -113,7 +121,8 @@ pub(crate) fn rows_in(
         (META, _) => return Some(0..rows),
         (
             _,
-            GRAPH_KIND | FIELD_INDEX_KIND | TEXT_INDEX_KIND | CALIBRATION_KIND | SPARSE_INDEX_KIND,
+            GRAPH_KIND | FIELD_INDEX_KIND | TEXT_INDEX_KIND | CALIBRATION_KIND | SPARSE_INDEX_KIND
+            | QUANTISED_GRAPH_KIND,
         ) => {
             return Some(0..0);
         }
@@ -130,7 +139,7 @@ pub(crate) fn rows_in(
 }
 
 /// Kinds this version understands; any other required section refuses the file.
-pub(crate) const KNOWN: [u32; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16];
+pub(crate) const KNOWN: [u32; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17];
 
 const fn section(kind: u32, field: u32) -> SectionId {
     SectionId { kind, field }

@@ -54,6 +54,7 @@ mod ordered_scan;
 mod planted_bugs;
 mod poisoned;
 mod quality;
+mod quantised_graph;
 mod read_only;
 mod reopen;
 mod repair;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 67] = [
+pub const FOUND_BY: [(Bug, &str, &str); 68] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -78,6 +78,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 67] = [
     (Bug::SparseIndexLosesEntry, SPARSE, EXACT),
     (Bug::AltersBeforePublishing, ALTERED, UNCHANGED),
     (Bug::BudgetIsEachOnesOwn, PRESSURE, ONE_BUDGET),
+    (Bug::QuantisedGraphReturnsDeleted, QUANTISED, TOMBSTONES),
 ];
 
 const IMAGES: &str = "crash_images";
@@ -105,6 +106,7 @@ const TENANTS: &str = "tenants";
 const MAPPED: &str = "memory_map";
 const ALTERED: &str = "alter_beside";
 const PRESSURE: &str = "back_pressure";
+const QUANTISED: &str = "quantised_graph";
 
 const VERSIONS: &str = "versions_crash";
 
@@ -136,6 +138,7 @@ const OVER: &str = "whatever_happens_exactly_what_is_not_over_is_seen";
 const UNCHECKED: &str = "no_bit_of_a_vector_turns_around_unnoticed_before_it_is_mapped";
 const UNCHANGED: &str = "a_change_that_failed_has_changed_nothing";
 const CUT: &str = "a_mapped_segment_that_is_cut_fails_the_search_and_not_the_process";
+const TOMBSTONES: &str = "deleted_records_are_walked_through_and_never_found";
 const ONE_BUDGET: &str = "all_collections_stay_inside_one_budget";
 const LEFT: &str = "a_damaged_block_is_left_behind";
 const NOTHING_BACK: &str = "versions_are_told_and_bring_nothing_back";

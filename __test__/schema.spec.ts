@@ -62,6 +62,16 @@ test('a listing shows every setting', (t) => {
   })
 })
 
+test('an index of kind qg is a name without settings', (t) => {
+  for (const metric of ['cosine', 'l2'] as const) {
+    const shape = toShape({ vectors: { v: { dim: 8, metric, type: 'f32', index: 'qg' } } })
+    t.is(shape.vectors[0]?.index, 'qg')
+    t.deepEqual(fromShape(shape).vectors, {
+      v: { dim: 8, metric, type: 'f32', quantize: 'none', index: 'qg' },
+    })
+  }
+})
+
 test('__proto__ is an ordinary name of a field', (t) => {
   const schema = {
     vectors: { dim: 1, metric: 'l2' },

@@ -45,7 +45,10 @@ export interface VectorField {
    * a query are not found by it. `'multi'` is not available yet.
    */
   readonly type?: VectorType | 'multi' | undefined
-  /** Default `'auto'`: exact while small, a graph above. `'qg'` and `'ivf'` are not available yet. */
+  /**
+   * Default `'auto'`: exact while small, an HNSW graph above. `'qg'` is a quantised graph above: faster to search and
+   * larger, of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
+   */
   readonly index?: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf' | HnswOptions | undefined
   /** Default `'auto'`. Only `'auto'` and `'none'` in this version. */
   readonly quantize?:
@@ -131,7 +134,10 @@ export interface StoredVectorField {
   readonly metric: Metric
   readonly type: VectorType
   readonly index:
-    'auto' | 'flat' | Readonly<Required<{ [K in keyof HnswOptions]: NonNullable<HnswOptions[K]> }>>
+    | 'auto'
+    | 'flat'
+    | 'qg'
+    | Readonly<Required<{ [K in keyof HnswOptions]: NonNullable<HnswOptions[K]> }>>
   readonly quantize: 'none'
 }
 
@@ -160,7 +166,7 @@ export interface VectorShape {
   readonly dim: number
   readonly metric: Metric
   readonly type: VectorType
-  readonly index: 'auto' | 'flat' | 'hnsw'
+  readonly index: 'auto' | 'flat' | 'hnsw' | 'qg'
   readonly hnsw?: HnswShape | undefined
 }
 
@@ -298,6 +304,14 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
     if (index.index === 'hnsw')
       throw wrong('a sparse field has no graph', 'auto | flat', index.index, `${path}.index`)
   }
+  if (index.index === 'qg' && (type !== 'f32' || (metric !== 'cosine' && metric !== 'l2'))) {
+    throw wrong(
+      'a quantised graph is over f32 vectors under cosine or l2',
+      'auto | flat | hnsw',
+      index.index,
+      `${path}.index`,
+    )
+  }
   return { name, dim, metric, type, ...index }
 }
 
@@ -317,7 +331,7 @@ function indexShape(index: unknown, path: string): Pick<VectorShape, 'index' | '
   if (index === undefined) return { index: 'auto' }
   if (typeof index === 'string') {
     const kind = oneOf(index, indexKinds, path)
-    if (kind === 'qg' || kind === 'ivf') throw notYet(path, kind)
+    if (kind === 'ivf') throw notYet(path, kind)
     return { index: kind }
   }
   if (!isPlainObject(index))

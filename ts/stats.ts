@@ -58,7 +58,8 @@ export interface SegmentStats {
   readonly live: number
   readonly diskBytes: number
   readonly memoryBytes: number
-  readonly index: 'flat' | 'hnsw'
+  /** The graph over the first vector field, or `'flat'` where there is none. */
+  readonly index: 'flat' | 'hnsw' | 'qg'
   /**
    * The recall@10 that the graph over the first vector field reaches with candidate lists of these lengths
    * (`efSearch`), shortest first; measured when it was built, on rows of its own. What `search({ recall })` goes by.
@@ -179,7 +180,7 @@ function segmentStats({
     live,
     diskBytes: bytesDisk,
     memoryBytes: bytesMemory,
-    index: index === 'hnsw' ? 'hnsw' : 'flat',
+    index: index as SegmentStats['index'],
     calibration,
     tombstoneRatio: (rows - live) / Math.max(rows, 1),
     level,

@@ -362,10 +362,10 @@ export interface SearchStage {
   readonly asked: string
   /**
    * How it looked: `flat` compares with each record; `codes` first with one bit of each component, and with the
-   * records that may be near by that; `hnsw` follows a graph; `sparse` goes by the records that have an index of the
-   * query; `text` has an index of words; `keys` goes by key, without a vector.
+   * records that may be near by that; `hnsw` and `qg` follow a graph, `qg` by codes of what it leads to; `sparse` goes by
+   * the records that have an index of the query; `text` has an index of words; `keys` goes by key, without a vector.
    */
-  readonly path: 'flat' | 'codes' | 'hnsw' | 'sparse' | 'text' | 'keys'
+  readonly path: 'flat' | 'codes' | 'hnsw' | 'qg' | 'sparse' | 'text' | 'keys'
   /** Rows there, removed ones included. */
   readonly rows: number
   /** Rows that could be found: those alive, or those of them that the filter holds for. */

@@ -46,6 +46,9 @@ const two = await db.collection('two', {
   vectors: { a: { dim: 2, metric: 'l2' }, b: { dim: 3, metric: 'dot' } },
 })
 const any = await db.openCollection('any')
+await db.collection('coded', { vectors: { dim: 3, metric: 'cosine', index: 'qg' } })
+// @ts-expect-error settings are those of hnsw
+await db.collection('coded', { vectors: { dim: 3, metric: 'cosine', index: { kind: 'qg' } } })
 
 // Fields have the types of their declarations.
 const [hit] = await docs.search({ vector: { body: [1, 2, 3] } })

@@ -60,7 +60,7 @@ pub struct BindingStage {
     pub source: String,
     /// What was asked: the name of a vector field, `text`, or `key` where nothing was.
     pub asked: String,
-    /// `flat`, `hnsw` or `text`.
+    /// `flat`, `codes`, `hnsw`, `qg`, `sparse`, `text` or `keys`.
     pub path: String,
     /// Rows there.
     pub rows: f64,

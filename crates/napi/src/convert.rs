@@ -85,7 +85,7 @@ pub struct BindingVectorField {
     /// a sparse one as the engine's `sparse_vector` makes them.
     #[napi(js_name = "type")]
     pub kind: String,
-    /// `auto`, `flat` or `hnsw`.
+    /// `auto`, `flat`, `hnsw` or `qg`.
     pub index: String,
     /// Settings of `hnsw`; absent ones follow from `m`.
     pub hnsw: Option<BindingHnsw>,
@@ -223,6 +223,7 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         "auto" => IndexKind::Auto,
         "flat" => IndexKind::Flat,
         "hnsw" => IndexKind::Hnsw(hnsw(field.hnsw)),
+        "qg" => IndexKind::Qg,
         other => return Err(unknown("index", other).text("field", field.name)),
     };
     let kind = match field.kind.as_str() {
@@ -267,6 +268,7 @@ impl From<&Schema> for BindingSchema {
                 IndexKind::Auto => ("auto", None),
                 IndexKind::Flat => ("flat", None),
                 IndexKind::Hnsw(settings) => ("hnsw", Some(BindingHnsw::from(settings))),
+                IndexKind::Qg => ("qg", None),
             };
             BindingVectorField {
                 name: field.name.clone(),

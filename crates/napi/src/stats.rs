@@ -130,7 +130,7 @@ pub struct BindingSegmentStats {
     pub bytes_disk: f64,
     /// Bytes it takes in memory.
     pub bytes_memory: f64,
-    /// `flat` or `hnsw`.
+    /// `flat`, `hnsw` or `qg`.
     pub index: String,
     /// Lengths of lists, shortest first, and the recall@10 that each reached.
     pub calibration: Vec<BindingPoint>,

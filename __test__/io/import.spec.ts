@@ -205,7 +205,7 @@ test('arguments that are wrong are refused', async (t) => {
     [() => exportTo(docs, 'x.jsonl', { transform: 5 as never }), 'transform'],
   ]
   for (const [call, path] of cases) await fails(t, call, 'ERR_INVALID_ARGUMENT', { path })
-  await fails(t, () => importFrom(docs, 'none.jsonl'), 'ERR_IO', { file: 'none.jsonl' })
+  await fails(t, () => importFrom(docs, 'none.jsonl'), 'ERR_NOT_FOUND', { file: 'none.jsonl' })
   t.is(await docs.count(), 0)
   t.false(existsSync('x.jsonl'))
 })

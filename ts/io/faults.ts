@@ -13,6 +13,13 @@ export function ioError(error: unknown, file?: string): CairnError {
   return new CairnError('ERR_IO', 'a file or stream failed', details, error)
 }
 
+/** A file that could not be found, or not be read. */
+export function openError(error: unknown, file: string): CairnError {
+  const { code } = Object(error) as { code?: unknown }
+  if (code !== 'ENOENT') return ioError(error, file)
+  return new CairnError('ERR_NOT_FOUND', 'there is no such file', { file }, error)
+}
+
 /** The bytes are not what they say they are. */
 export function damaged(what: string, details: ErrorDetails = {}, cause?: unknown): CairnError {
   return new CairnError('ERR_CORRUPT', what, details, cause)

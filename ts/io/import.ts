@@ -83,7 +83,7 @@ const rowCodes: ReadonlySet<ErrorCode> = new Set([
  *
  * @param target - A collection; or `{ db, name }`, created from what the source says when it is not there.
  * @param source - A path, a Readable, or another stream of bytes; Parquet needs a path.
- * @throws {CairnError} As `upsert`; `ERR_CORRUPT` for a damaged or truncated source, `ERR_UNSUPPORTED_FORMAT`
+ * @throws {CairnError} As `upsert`; `ERR_NOT_FOUND` where there is no such file; `ERR_CORRUPT` for a damaged or truncated source, `ERR_UNSUPPORTED_FORMAT`
  * for one that is not read here or whose package is not installed, `ERR_IO`, `ERR_ABORTED`.
  */
 export async function importFrom<S extends Schema>(

@@ -5,7 +5,7 @@ import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { wrong } from '../check.js'
 import { CairnError } from '../errors.js'
-import { damaged, ioError } from './faults.js'
+import { damaged, ioError, openError } from './faults.js'
 import type { ByteSource } from './types.js'
 
 /** Bytes read at a time. */
@@ -68,7 +68,7 @@ async function statOf(path: string): Promise<{ size: number }> {
   try {
     return await stat(path)
   } catch (error) {
-    throw ioError(error, path)
+    throw openError(error, path)
   }
 }
 

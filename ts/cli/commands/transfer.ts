@@ -1,7 +1,8 @@
 // Records into files of other programs, and back.
 import { access, readFile } from 'node:fs/promises'
-import { CairnError, type Filter, type Schema } from '../../index.js'
+import type { Filter, Schema } from '../../index.js'
 import { oneOf } from '../../check.js'
+import { openError } from '../../io/faults.js'
 import { formatOf } from '../../io/format.js'
 import { exportTo, importFrom, type Format, type ImportOptions } from '../../io/index.js'
 import {
@@ -151,7 +152,7 @@ function formatIn(flags: Flags, file: string): Format {
 
 async function mustExist(file: string): Promise<void> {
   await access(file).catch((cause: unknown) => {
-    throw new CairnError('ERR_NOT_FOUND', 'the file cannot be read', { file }, cause)
+    throw openError(cause, file)
   })
 }
 

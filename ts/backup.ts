@@ -4,14 +4,14 @@ import { hostname, availableParallelism } from 'node:os'
 import { callback, flag, optionsOf, wholeNumber, wrong } from './check.js'
 import { readArchive, type ArchiveSource } from './archive.js'
 import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
-import { CairnError, toCairnError } from './errors.js'
+import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
 import { watchJob, type JobOptions } from './job.js'
 import type { Binding, BindingBackup, BindingDatabase, BindingWorker } from './native/binding.js'
 import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
 import { directoryPath } from './options.js'
 import { checkSignal } from './signal.js'
-import { toNativeVersion, type VersionId } from './versions.js'
+import { toNativeVersion, versionFacts, type VersionId } from './versions.js'
 
 /** Wishes of a backup. */
 export interface BackupOptions extends JobOptions {
@@ -226,9 +226,14 @@ async function restoreWith(
   }
   const path = from.directory
   const wanted = { id, version, keys: await keysFor(binding, path, keys) }
-  return watchJob(binding, job, undefined, (ticket) =>
-    binding.BindingBackups.restore(path, into, wanted, worker(), ticket),
-  )
+  try {
+    return await watchJob(binding, job, undefined, (ticket) =>
+      binding.BindingBackups.restore(path, into, wanted, worker(), ticket),
+    )
+  } catch (error) {
+    if (!isCairnError(error, 'ERR_NOT_FOUND')) throw error
+    throw withDetails(error, versionFacts(version), { path })
+  }
 }
 
 /** The keys that a directory of backups may need: one, unless it was rotated between them. */

@@ -2,7 +2,7 @@
 import { types } from 'node:util'
 import { CairnError } from './errors.js'
 import { describe } from './internal/describe.js'
-import { nearest } from './internal/nearest.js'
+import { meant } from './suggest.js'
 
 /** The argument is wrong: what was expected and what came. */
 export function wrong(what: string, expected: string, got: unknown, path?: string): CairnError {
@@ -48,8 +48,8 @@ export function ownOf<T extends object>(value: T): Partial<T> {
 export function refuseUnknown(given: object, known: ReadonlySet<string>, what: string): void {
   for (const name of Object.keys(given)) {
     if (known.has(name)) continue
-    const meant = nearest(name, known)
-    const hint = meant === undefined ? {} : { suggestion: meant }
+    const suggestion = meant(name, known)
+    const hint = suggestion === undefined ? {} : { suggestion }
     throw new CairnError('ERR_INVALID_ARGUMENT', `unknown name in ${what}`, {
       path: name,
       ...hint,

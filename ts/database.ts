@@ -32,8 +32,8 @@ import { SlowQueries } from './slow-query.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
 import type { CompactOptions } from './types.js'
 import {
+  aboutVersion,
   fromNativeVersion,
-  toNativeVersion,
   VersionClock,
   type VersionId,
   type VersionInfo,
@@ -475,7 +475,7 @@ class EmbeddedDatabase implements Database {
       const lifetime = new Lifetime()
       const events = new VersionEvents()
       const writes = new Writes(lifetime, events)
-      const native = unwrap(await this.#native.at(toNativeVersion(version), writes.settle))
+      const native = await aboutVersion(version, (id) => this.#native.at(id, writes.settle))
       const beside = { lifetime, writes, events, watches: undefined }
       const settings = { ...this.#settings, readOnly: true }
       return new EmbeddedDatabase(binding, native, beside, settings)
@@ -487,7 +487,7 @@ class EmbeddedDatabase implements Database {
   }
 
   dropVersion(version: VersionId): Promise<void> {
-    return this.#run(async () => unwrap(await this.#native.dropVersion(toNativeVersion(version))))
+    return this.#run(() => aboutVersion(version, (id) => this.#native.dropVersion(id)))
   }
 
   backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo> {

@@ -57,7 +57,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorEntry>> = {
   ERR_ZERO_VECTOR: changeTheCall('a zero vector has no direction, which cosine needs'),
   ERR_SCHEMA_MISMATCH: changeTheCall('the stored schema differs from the given one'),
   ERR_LIMIT_EXCEEDED: changeTheCall('a documented limit is exceeded'),
-  ERR_NOT_FOUND: changeTheCall('there is no such collection or record'),
+  ERR_NOT_FOUND: changeTheCall('there is no such database, collection, record, version or file'),
   ERR_ALREADY_EXISTS: changeTheCall('the collection or record exists'),
   ERR_CONDITION_FAILED: changeTheCall('a condition of the write does not hold'),
   ERR_CONFLICT: changeTheCall('the idempotency key stands for another write'),
@@ -84,6 +84,9 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorEntry>> = {
 
 /** Facts about an error by name: `index`, `key`, `field`, `expected`, `got`, `file`, `pid` ... */
 export type ErrorDetails = Readonly<Record<string, unknown>>
+
+/** Farthest from 1970 that a date can be, in milliseconds. */
+const instantMax = 8.64e15
 
 // Shared by every copy of this package in a process, so that they know each other's errors.
 const brand: unique symbol = Symbol.for('cairndb.error') as never
@@ -144,7 +147,27 @@ export function checked<T>(work: () => T): T {
   }
 }
 
-function withFacts(message: string, details: ErrorDetails): string {
-  const facts = Object.entries(details).map(([name, value]) => `${name}=${show(value)}`)
-  return facts.length === 0 ? message : `${message}: ${facts.join(', ')}`
+/**
+ * The same error, with a stack that begins where `callee` was called: frames below it, of which there may be any
+ * number, leave the caller's own out.
+ */
+export function atCaller(error: CairnError, callee: (...args: never[]) => unknown): CairnError {
+  Error.captureStackTrace(error, callee)
+  return error
+}
+
+function withFacts(message: string, { suggestion, ...details }: ErrorDetails): string {
+  const facts = Object.entries(details).map(([name, value]) => `${name}=${fact(name, value)}`)
+  const told = facts.length === 0 ? message : `${message}: ${facts.join(', ')}`
+  return typeof suggestion === 'string' ? `${told}; did you mean ${suggestion}?` : told
+}
+
+/** Details whose numbers are milliseconds since 1970. */
+const instants: ReadonlySet<string> = new Set(['since', 'time'])
+
+/** A fact as people read it: an instant as a date, a time to three digits. */
+function fact(name: string, value: unknown): string {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return show(value)
+  if (instants.has(name) && Math.abs(value) <= instantMax) return new Date(value).toISOString()
+  return name.endsWith('Ms') ? show(Number(value.toPrecision(3))) : show(value)
 }

@@ -1,7 +1,7 @@
 // Filters as users write them: their types, and the JSON that the addon reads.
 import { types } from 'node:util'
 import { isObject, isPlainObject, wrong } from './check.js'
-import { CairnError } from './errors.js'
+import { atCaller, CairnError } from './errors.js'
 import { describe } from './internal/describe.js'
 import { nearest } from './internal/nearest.js'
 import { isWellFormed } from './internal/text.js'
@@ -193,7 +193,11 @@ export function toNativeFilter(given: unknown, shape: SchemaShape): string | nul
   if (typeof given === 'function') {
     throw wrong('no function is asked here', 'a filter', given, 'filter')
   }
-  return new Writer(shape).filter(given)
+  try {
+    return new Writer(shape).filter(given)
+  } catch (error) {
+    throw error instanceof CairnError ? atCaller(error, toNativeFilter) : error
+  }
 }
 
 /** Writes one filter. */
@@ -300,7 +304,8 @@ class Writer {
     const name = firstName(path)
     const names = fields.map((field) => field.name)
     if (names.includes(name)) return
-    const meant = nearest(name, names)
+    const word = name.toLowerCase()
+    const meant = combinators.has(word) ? word : nearest(name, names)
     const hint = meant === undefined ? {} : { suggestion: meant }
     throw this.#wrong('the schema has no such field', name, hint)
   }

@@ -1,6 +1,6 @@
 // What a search asks beside one vector: words, vectors of several fields, and how answers become one.
 import { isPlainObject, numberWithin, oneOf, refuseUnknown, wrong } from './check.js'
-import { CairnError } from './errors.js'
+import { CairnError, withDetails } from './errors.js'
 import { nearest } from './internal/nearest.js'
 import { isWellFormed } from './internal/text.js'
 import { limits } from './limits.js'
@@ -92,14 +92,8 @@ function fieldNames(fields: unknown, shape: SchemaShape, path: string): string[]
     const found = known.find((field) => field === name)
     if (found !== undefined) return found
     const meant = typeof name === 'string' ? nearest(name, known) : undefined
-    const { code, message, details } = wrong(
-      'the schema has no such text field',
-      expected,
-      name,
-      `${path}[${index}]`,
-    )
-    const hint = meant === undefined ? {} : { suggestion: meant }
-    throw new CairnError(code, message, { ...details, ...hint })
+    const refused = wrong('the schema has no such text field', expected, name, `${path}[${index}]`)
+    throw meant === undefined ? refused : withDetails(refused, {}, { suggestion: meant })
   })
 }
 

@@ -1,8 +1,8 @@
 // Versions of a database, as the public types have them.
 import { wrong } from './check.js'
-import type { CairnError } from './errors.js'
+import { isCairnError, withDetails, type CairnError, type ErrorDetails } from './errors.js'
 import type { Lifetime } from './internal/lifetime.js'
-import type { BindingDatabase, BindingVersion } from './native/binding.js'
+import type { Answer, BindingDatabase, BindingVersion } from './native/binding.js'
 import { fromNativeError, unwrap } from './native/from-native.js'
 
 /** Which version is meant: a number, a name, or the newest that was made at that time or before. */
@@ -32,6 +32,27 @@ export function toNativeVersion(version: unknown): bigint | string | number {
     version,
     'version',
   )
+}
+
+/** A version as the facts of an error. */
+export function versionFacts(version: bigint | string | number | undefined): ErrorDetails {
+  if (version === undefined) return {}
+  if (typeof version === 'bigint') return { version }
+  return typeof version === 'string' ? { name: version } : { time: version }
+}
+
+/** A call about a recorded version; where there is none, its error says which was asked for. */
+export async function aboutVersion<T>(
+  version: VersionId,
+  call: (native: bigint | string | number) => Promise<Answer<T>>,
+): Promise<T> {
+  const native = toNativeVersion(version)
+  try {
+    return unwrap(await call(native))
+  } catch (error) {
+    if (!isCairnError(error, 'ERR_NOT_FOUND')) throw error
+    throw withDetails(error, {}, versionFacts(native))
+  }
 }
 
 /** Public form of a recorded version. */

@@ -12,7 +12,7 @@ import {
   refuseUnsafeMemory,
   wrong,
 } from './check.js'
-import { CairnError, toCairnError, withDetails, type ErrorDetails } from './errors.js'
+import { atCaller, CairnError, toCairnError, withDetails, type ErrorDetails } from './errors.js'
 import { toNativeFilter } from './filter.js'
 import { isWellFormed } from './internal/text.js'
 import { limits } from './limits.js'
@@ -98,7 +98,7 @@ export class BatchEncoder {
     try {
       return use(work)
     } catch (error) {
-      throw toCairnError(error)
+      throw atCaller(toCairnError(error), this.#work)
     } finally {
       work.clear()
       this.#idle.push(work)

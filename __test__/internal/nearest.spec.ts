@@ -13,3 +13,8 @@ test('nothing is guessed when nothing is near', (t) => {
   t.is(nearest('temperature', words), undefined)
   t.is(nearest('x'.repeat(1000), words), undefined)
 })
+
+test('two letters that changed places are one slip', (t) => {
+  t.is(nearest('titel', ['title']), 'title')
+  t.is(nearest('eltit', ['title']), undefined)
+})

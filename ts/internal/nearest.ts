@@ -15,15 +15,19 @@ export function nearest(text: string, words: Iterable<string>): string | undefin
   return best
 }
 
-// Levenshtein 1966, one row at a time.
+// Levenshtein 1966, one row at a time, and neighbours that changed places as one step (Damerau 1964).
 function editSteps(a: string, b: string): number {
+  let before: readonly number[] = []
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i]
     for (let j = 1; j <= b.length; j += 1) {
       const change = at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, at(row, j) + 1, at(next, j - 1) + 1))
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const swap = isSwapped ? at(before, j - 2) + 1 : Number.POSITIVE_INFINITY
+      next.push(Math.min(change, swap, at(row, j) + 1, at(next, j - 1) + 1))
     }
+    before = row
     row = next
   }
   return at(row, b.length)

@@ -3,6 +3,7 @@ import { CairnError } from '../errors.js'
 import type { SparseVector } from '../infer.js'
 import { Decoder, setOwn } from '../msgpack/decode.js'
 import type { VectorType } from '../schema.js'
+import { meantInFilter } from '../suggest.js'
 import type { Answer, BindingError, BindingFacet } from './binding.js'
 import { readSparse } from './sparse.js'
 
@@ -18,11 +19,12 @@ function isBindingError(answer: unknown): answer is BindingError {
 
 /** The one error class, of an error of the addon. */
 export function fromNativeError({ code, message, details }: BindingError): CairnError {
-  return new CairnError(
-    code,
-    message,
-    Object.fromEntries(details.map(({ name, value }) => [name, value])),
-  )
+  const facts = Object.fromEntries(details.map(({ name, value }) => [name, value]))
+  const { path } = facts
+  const suggestion =
+    code === 'ERR_INVALID_FILTER' && typeof path === 'string' ? meantInFilter(message, path) : undefined
+  const hint = suggestion === undefined ? {} : { suggestion }
+  return new CairnError(code, message, { ...facts, ...hint })
 }
 
 // Words of a block's header; crates/napi/src/pack.rs has the table.

@@ -10,6 +10,7 @@ import {
   readdir,
   readFile,
   stat,
+  symlink,
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,6 +27,7 @@ import {
   pruneBackups,
   restore,
   verifyBackup,
+  type CairnWarning,
   type Database,
 } from '#ts/index.js'
 import { ended, start } from './helpers/child.js'
@@ -238,6 +240,37 @@ test('targets that will not do are refused and left as they were', async (t) => 
   await fails(t, () => db.backup(join(home, 'b'), { name: 'a/b' }), 'ERR_INVALID_NAME')
   await using at = await db.snapshot('v').then(() => db.at('v'))
   await fails(t, () => at.backup(join(home, 'c')), 'ERR_READ_ONLY')
+})
+
+test('backups do not go into the directory that they are of, by whatever way', async (t) => {
+  const home = temporaryDirectory(t)
+  const data = join(home, 'data')
+  const db = await openFor(t, data)
+  await fill(db, 0, 10)
+  await symlink(data, join(home, 'link'), 'junction')
+  await symlink(join(home, 'link'), join(home, 'another'), 'junction')
+  await mkdir(join(data, 'there'))
+  const before = await filesBelow(data)
+  for (const target of [
+    data,
+    join(data, 'backups'),
+    join(data, 'deep', 'in', 'it'),
+    join(data, 'there'),
+    join(home, 'elsewhere', '..', 'data', 'backups'),
+    join(home, 'link'),
+    join(home, 'link', 'backups'),
+    join(home, 'another', 'backups'),
+    pathToFileURL(join(data, 'backups')),
+  ]) {
+    await fails(t, () => db.backup(target), 'ERR_INVALID_ARGUMENT', { path: 'target' })
+    const wanted = { everyMs: 60_000 }
+    await fails(t, () => db.scheduleBackup(target, wanted), 'ERR_INVALID_ARGUMENT', {
+      path: 'target',
+    })
+  }
+  t.deepEqual(await filesBelow(data), before)
+  // Names that only begin so are other directories.
+  for (const name of ['data-backups', '..backups']) await db.backup(join(home, name))
 })
 
 const isRoot = process.getuid?.() === 0
@@ -466,7 +499,8 @@ function slowWork(ms: number) {
     seen.made += 1
     return { id: seen.made }
   }
-  return { seen, work: { backup, prune: async () => [] } as unknown as ScheduledWork }
+  const work = { backup, prune: async () => [], failed: () => undefined }
+  return { seen, work: work as unknown as ScheduledWork }
 }
 
 test('a backup that is due while another runs is left out and counted', async (t) => {
@@ -511,12 +545,14 @@ test('a schedule of cron is honoured by the wall clock', async (t) => {
   const now = () => Date.now() + ahead
   const schedule = new Schedule('/backups', { cron: '15 3 * * 1-5' }, work, now)
   t.like(schedule.stats(), { everyMs: null, cron: '15 3 * * 1-5' })
+  t.deepEqual(schedule.next, new Date(Date.UTC(2027, 0, 1, 3, 15)))
   t.is(seen.made, 0)
   const until = performance.now() + 20_000
   while (seen.made === 0 && performance.now() < until) await delay(5)
   t.true(now() >= Date.UTC(2027, 0, 1, 3, 15))
   await delay(100)
   t.is(seen.made, 1, 'the next one is on Monday')
+  t.deepEqual(schedule.next, new Date(Date.UTC(2027, 0, 4, 3, 15)))
   await schedule.stop()
 })
 
@@ -543,18 +579,31 @@ test('each wait of a schedule is longer or shorter by its jitter', (t) => {
 
 test('a schedule says why it fails, and goes on', async (t) => {
   const home = temporaryDirectory(t)
-  const db = await openFor(t)
+  const warnings: CairnWarning[] = []
+  const db = await open(':memory:', { onWarning: (warning) => void warnings.push(warning) })
   const target = join(home, 'file')
   await writeFile(target, 'x')
+  const before = Date.now()
   const schedule = db.scheduleBackup(target, { everyMs: 10 })
+  const next = schedule.next?.getTime() ?? 0
+  t.true(next > before && next < before + 10_000)
   const until = performance.now() + 20_000
   const failed = async (): Promise<number> => (await db.stats()).schedules[0]?.failed ?? 0
   while ((await failed()) < 2 && performance.now() < until) await delay(10)
   t.true((await failed()) >= 2)
   t.is(schedule.lastError?.code, 'ERR_INVALID_ARGUMENT')
   t.is(schedule.last, null)
+  const [stats] = (await db.stats()).schedules
+  t.true(stats?.next instanceof Date)
   await db.close()
   await schedule.stop()
+  t.is(schedule.next, null)
+  t.true(warnings.length >= (stats?.failed ?? 1), 'each that failed is told')
+  for (const { code, message, details } of warnings) {
+    t.is(code, 'WARN_BACKUP')
+    t.regex(message, /^a scheduled backup into .*file failed: /)
+    t.like(details, { target, reason: 'ERR_INVALID_ARGUMENT' })
+  }
   t.throws(() => db.scheduleBackup(target, { everyMs: 10 }), { code: 'ERR_CLOSED' })
 })
 

@@ -1,6 +1,8 @@
 // Backups: directories of them, and databases made of them.
+import { realpathSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { hostname, availableParallelism } from 'node:os'
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { callback, flag, optionsOf, wholeNumber, wrong } from './check.js'
 import { readArchive, type ArchiveSource } from './archive.js'
 import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
@@ -83,15 +85,39 @@ const verifyNames = new Set(['id', 'onProgress', 'signal'])
 const restoreNames = new Set(['id', 'version', 'encryption', 'onProgress', 'signal'])
 const pruneNames = new Set(['keep'])
 
-/** Backs a database up. */
+/**
+ * The directory that backups go to.
+ *
+ * @param directory - That of the database; null for one in memory.
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT` for one that would be lost with the database.
+ */
+export function backupTarget(target: unknown, directory: string | null): string {
+  const path = directoryPath(target, 'target')
+  if (directory === null) return path
+  const way = relative(realPath(directory), realPath(path))
+  if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) return path
+  const what = 'backups do not go into the directory of the database, with which they would be lost'
+  throw wrong(what, 'a directory elsewhere', path, 'target')
+}
+
+/** A path without links, also of what is not there yet. */
+function realPath(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    const above = dirname(path)
+    return above === path ? path : join(realPath(above), basename(path))
+  }
+}
+
+/** Backs a database up into a directory that {@link backupTarget} gave. */
 export async function backupInto(
   binding: Binding,
   native: BindingDatabase,
-  target: unknown,
+  path: string,
   options: BackupOptions | undefined,
   ending: AbortSignal,
 ): Promise<BackupInfo> {
-  const path = directoryPath(target, 'target')
   const { name, version, verify, ...job } = optionsOf<BackupOptions>(
     options,
     backupNames,

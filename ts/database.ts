@@ -3,7 +3,13 @@ import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Structures } from './alter.js'
 import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.js'
-import { backupInto, pruneBackups, type BackupInfo, type BackupOptions } from './backup.js'
+import {
+  backupInto,
+  backupTarget,
+  pruneBackups,
+  type BackupInfo,
+  type BackupOptions,
+} from './backup.js'
 import { callback, oneOf, wrong } from './check.js'
 import { EmbeddedCollection, type Collection } from './collection.js'
 import type { CollectionContext } from './context.js'
@@ -26,7 +32,7 @@ import { loadBinding } from './native/loader.js'
 import { Writes } from './native/writes.js'
 import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
 import { Refresher } from './refresher.js'
-import { Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
+import { failedBackup, Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
 import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
 import { SlowQueries } from './slow-query.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
@@ -40,7 +46,7 @@ import {
 } from './versions.js'
 import { VersionEvents, type VersionListener } from './internal/version-events.js'
 import { fromNativeReport, type VerifyOptions, type VerifyReport } from './verify.js'
-import { SpaceWatch, SyncWatch, headroomOf, warnAbout, type Watch } from './warnings.js'
+import { SpaceWatch, SyncWatch, headroomOf, tell, warnAbout, type Watch } from './warnings.js'
 
 /** An open database. Every call may fail with `ERR_CLOSED`. */
 export interface Database extends AsyncDisposable {
@@ -140,14 +146,15 @@ export interface Database extends AsyncDisposable {
    *
    * @param target - A directory of nothing but backups of this database; made when missing.
    * @param options.onProgress - Hears bytes.
-   * @throws {CairnError} `ERR_INVALID_ARGUMENT` when the target is a database or has backups of another one;
+   * @throws {CairnError} `ERR_INVALID_ARGUMENT` when the target is a database, is below this one, or has backups of another one;
    * `ERR_LOCKED` when another backup is made there; `ERR_NOT_FOUND` when there is no such version; `ERR_CORRUPT`
    * with the damaged file; `ERR_ABORTED`, `ERR_READ_ONLY`, `ERR_NO_SPACE`, `ERR_IO`.
    */
   backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo>
 
   /**
-   * Makes backups by itself, one at a time. The timer keeps no process alive. `stats()` has how it goes.
+   * Makes backups by itself, one at a time. The timer keeps no process alive. Each that fails is told to `onWarning`
+   * (`WARN_BACKUP`), and the next one tries again; the handle and `stats()` have how it goes.
    *
    * @throws {CairnError} `ERR_INVALID_ARGUMENT`, `ERR_CLOSED`, `ERR_READ_ONLY`, at once.
    */
@@ -492,7 +499,10 @@ class EmbeddedDatabase implements Database {
 
   backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo> {
     const { binding, ending } = this.#context
-    return this.#run(() => backupInto(binding, this.#native, target, options, ending))
+    return this.#run(async () => {
+      const path = backupTarget(target, this.#settings.path)
+      return backupInto(binding, this.#native, path, options, ending)
+    })
   }
 
   scheduleBackup(target: string | URL, options: ScheduleOptions): BackupSchedule {
@@ -501,10 +511,12 @@ class EmbeddedDatabase implements Database {
       throw new CairnError('ERR_READ_ONLY', 'the database was opened for reading')
     }
     const schedule = checked(() => {
-      const path = directoryPath(target, 'target')
+      const { onWarning, path: directory } = this.#settings
+      const path = backupTarget(target, directory)
       return new Schedule(path, options, {
         backup: () => this.backup(path),
         prune: (keep) => pruneBackups(path, { keep }),
+        failed: (error) => tell(onWarning, failedBackup(path, error)),
       })
     })
     for (const old of this.#schedules) if (old.stopped) this.#schedules.delete(old)

@@ -26,7 +26,7 @@ const timerMs = 2 ** 31 - 1
 
 /** Something the user should know and may ignore. */
 export interface CairnWarning {
-  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM`, `WARN_FREE_SPACE`, `WARN_SLOW_SYNC` or `WARN_REFRESH`. */
+  /** `WARN_PERMISSIONS`, `WARN_NETWORK_FILE_SYSTEM`, `WARN_FREE_SPACE`, `WARN_SLOW_SYNC`, `WARN_REFRESH` or `WARN_BACKUP`. */
   readonly code: string
   readonly message: string
   readonly details: Readonly<Record<string, unknown>>
@@ -131,8 +131,8 @@ export interface OpenOptions {
   /**
    * Told of permissions looser than 700, network file systems, when the disk of the directory has less
    * than four memtables and `walBytesMax` free (at least 64 MiB), at the open or later, when a sync of a log takes
-   * longer than a second (once a minute at most, while it still runs too), and when looking for a newer version
-   * fails, or fails differently. Default `process.emitWarning`. What it throws, or rejects
+   * longer than a second (once a minute at most, while it still runs too), when looking for a newer version
+   * fails, or fails differently, and when a backup of `scheduleBackup` fails. Default `process.emitWarning`. What it throws, or rejects
    * with, is ignored: a warning fails nothing.
    */
   readonly onWarning?: ((warning: CairnWarning) => void) | undefined

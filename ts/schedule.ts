@@ -4,6 +4,7 @@ import type { BackupInfo } from './backup.js'
 import { numberWithin, optionsOf, wholeNumber, wrong } from './check.js'
 import { toCairnError, type CairnError } from './errors.js'
 import { parseCron, type Cron } from './internal/cron.js'
+import type { CairnWarning } from './options.js'
 
 /** When backups are made by themselves: `everyMs` or `cron`, one of them. */
 export interface ScheduleOptions {
@@ -27,8 +28,10 @@ export interface BackupSchedule {
   stop(): Promise<void>
   /** Whether one is being made. */
   readonly running: boolean
-  /** The last one that was made. */
+  /** The last one that was made; `created` tells when. */
   readonly last: BackupInfo | null
+  /** When the next one begins; null once it is stopped. */
+  readonly next: Date | null
   /** Why the last try failed; null once one has succeeded. */
   readonly lastError: CairnError | null
   /** Tries that were left out because the one before still ran. */
@@ -48,6 +51,8 @@ export interface ScheduleStats {
   readonly skipped: number
   readonly lastBackup: number | null
   readonly lastError: string | null
+  /** When the next one begins. */
+  readonly next: Date | null
 }
 
 /** Longest wait of a timer. */
@@ -62,6 +67,18 @@ const names = new Set(['everyMs', 'cron', 'jitter', 'keep'])
 export interface ScheduledWork {
   readonly backup: () => Promise<BackupInfo>
   readonly prune: (keep: number) => Promise<unknown>
+  /** Hears of each that failed. */
+  readonly failed: (error: CairnError) => void
+}
+
+/** What is told of a backup that failed. */
+export function failedBackup(target: string, error: CairnError): CairnWarning {
+  const { code, message, details } = error
+  return {
+    code: 'WARN_BACKUP',
+    message: `a scheduled backup into ${target} failed: ${message}`,
+    details: { ...details, target, reason: code },
+  }
 }
 
 /** Makes backups now and then, one at a time. Its timer keeps no process alive. */
@@ -72,6 +89,8 @@ export class Schedule implements BackupSchedule {
   readonly #keep: number | undefined
   readonly #work: ScheduledWork
   #timer: NodeJS.Timeout | undefined
+  /** In milliseconds since 1970. */
+  #due = 0
   #stopped = false
   #run: Promise<void> | undefined
   #made = 0
@@ -107,6 +126,10 @@ export class Schedule implements BackupSchedule {
     return this.#last
   }
 
+  get next(): Date | null {
+    return this.#stopped ? null : new Date(this.#due)
+  }
+
   get lastError(): CairnError | null {
     return this.#lastError
   }
@@ -136,16 +159,19 @@ export class Schedule implements BackupSchedule {
       skipped: this.#skipped,
       lastBackup: this.#last?.id ?? null,
       lastError: this.#lastError?.message ?? null,
+      next: this.next,
     }
   }
 
   #arm(): void {
     const when = this.#when
     if (when.cron !== undefined) {
-      this.#await(when.cron.times.next(new Date(this.#now())).getTime())
+      this.#due = when.cron.times.next(new Date(this.#now())).getTime()
+      this.#await(this.#due)
       return
     }
     const wait = waitMs(when.everyMs, when.jitter, Math.random())
+    this.#due = this.#now() + wait
     this.#timer = setTimeout(() => this.#fire(), wait).unref()
   }
 
@@ -177,9 +203,13 @@ export class Schedule implements BackupSchedule {
       if (this.#keep !== undefined) await this.#work.prune(this.#keep)
       this.#lastError = null
     } catch (error) {
+      const ours = toCairnError(error)
+      // The end of the database has cut it short.
+      if (this.#stopped && ours.code === 'ERR_CLOSED') return
       // The next one tries again.
       this.#failed += 1
-      this.#lastError = toCairnError(error)
+      this.#lastError = ours
+      this.#work.failed(ours)
     }
   }
 }

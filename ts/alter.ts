@@ -14,6 +14,7 @@ import {
   type Schema,
   type SchemaShape,
   type StoredSchema,
+  type TextField,
 } from './schema.js'
 import { BatchEncoder } from './write.js'
 
@@ -47,6 +48,29 @@ export interface AlterOptions {
   /** Ends it with `ERR_ABORTED` while nothing has changed. */
   readonly signal?: AbortSignal | undefined
 }
+
+/** Refuses what an `Alteration` that is inferred would let pass: unknown members, and names that are taken. */
+type Exact<S extends Schema, A> = NoOther<A, keyof Alteration> & {
+  readonly addFields?: AddedExactly<A, TakenName<S, A>>
+}
+
+type NoOther<T, Known> = { readonly [N in Exclude<keyof T, Known>]: never }
+
+type AddedExactly<A, Taken> = A extends { readonly addFields: infer F extends object }
+  ? {
+      readonly [N in keyof F]: N extends Taken
+        ? never
+        : F[N] extends object
+          ? F[N] & NoOther<F[N], keyof TextField>
+          : F[N]
+    }
+  : unknown
+
+/** Declared names that are given up by no renaming. */
+type TakenName<S extends Schema, A> = Exclude<
+  keyof Declared<S>,
+  A extends { readonly renameFields: infer R } ? keyof R : never
+>
 
 /** The schema that a change makes of another one. */
 export type Altered<S extends Schema, A> = Schema extends S
@@ -84,7 +108,7 @@ export interface Alterable<S extends Schema = Schema> {
    * database again to see.
    */
   alter<const A extends Alteration<S>>(
-    change: A,
+    change: A & Exact<S, A>,
     options?: AlterOptions,
   ): Promise<Collection<Altered<S, A>>>
 }

@@ -26,7 +26,7 @@ import {
 } from './native/from-native.js'
 import { toNativeAggregate, toNativeFacet, toNativeOver } from './figures.js'
 import { among, inRounds, inRoundsSync, parted, type AnyPredicate } from './predicate.js'
-import type { Schema, SchemaShape, StoredSchema } from './schema.js'
+import type { AnySchema, Schema, SchemaShape, StoredSchema } from './schema.js'
 import { RecordScan, keyOfCursor, startCursor, type ScanRequest } from './scan.js'
 import { placeOfCursor, toFieldPath, toOrder } from './shape.js'
 import {
@@ -91,7 +91,7 @@ import { checkRows } from './workspace.js'
  * Everything given to a call is copied before it returns, so buffers can be used again at once.
  * Every call may fail with `ERR_CLOSED`.
  */
-export interface Collection<S extends Schema = Schema> extends Alterable<S>, Measurable<S> {
+export interface Collection<S extends Schema = AnySchema> extends Alterable<S>, Measurable<S> {
   /** Its name now: `renameCollection` changes it in every handle. */
   readonly name: string
   /** Its structure now, defaults filled in. */

@@ -33,7 +33,7 @@ import { Writes } from './native/writes.js'
 import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
 import { Refresher } from './refresher.js'
 import { failedBackup, Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
-import { fromShape, toShape, type Schema, type StoredSchema } from './schema.js'
+import { fromShape, toShape, type AnySchema, type Schema, type StoredSchema } from './schema.js'
 import { SlowQueries } from './slow-query.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
 import type { CompactOptions } from './types.js'
@@ -65,7 +65,7 @@ export interface Database extends AsyncDisposable {
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  collection<S extends Schema = Schema>(name: string): Promise<Collection<S>>
+  collection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
 
   /**
    * Creates a collection.
@@ -79,7 +79,7 @@ export interface Database extends AsyncDisposable {
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  openCollection<S extends Schema = Schema>(name: string): Promise<Collection<S>>
+  openCollection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
 
   /**
    * Removes a collection and its files.

@@ -102,9 +102,11 @@ interface BaseValues {
 type BaseValue<B extends BaseType> = BaseValues[B]
 
 /** Declared fields and their types. */
-export type Declared<S extends Schema> = S extends { readonly fields: infer F extends object }
-  ? F
-  : {}
+export type Declared<S extends Schema> = Schema extends S
+  ? {}
+  : S extends { readonly fields: infer F extends object }
+    ? F
+    : {}
 
 /** Names of the fields that are searched by their words. */
 export type TextName<S extends Schema> = Schema extends S
@@ -118,7 +120,11 @@ export type TextName<S extends Schema> = Schema extends S
       string
 
 /** Whether the schema refuses fields that it does not declare. */
-export type RejectsExtra<S extends Schema> = S extends { readonly extra: 'reject' } ? true : false
+export type RejectsExtra<S extends Schema> = Schema extends S
+  ? false
+  : S extends { readonly extra: 'reject' }
+    ? true
+    : false
 
 type Undeclared<S extends Schema> =
   RejectsExtra<S> extends true ? {} : { readonly [name: string]: unknown }

@@ -31,6 +31,13 @@ export interface Schema {
   readonly expiresAt?: string | undefined
 }
 
+/**
+ * The schema of a collection that may have any. A collection both takes and gives what its schema says, so no one
+ * schema stands for all others, and `Collection` alone has this one.
+ */
+// oxlint-disable-next-line typescript/no-explicit-any -- nothing else is related to every schema in both directions
+export type AnySchema = any
+
 /** One vector field. */
 export interface VectorField {
   /** Components of each vector; bits of a `'binary'` one, a multiple of 8. Integer 1-65 536. */

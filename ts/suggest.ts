@@ -55,10 +55,10 @@ export function meant(name: string, known: Iterable<string>): string | undefined
   return ours.find((each) => names.includes(each)) ?? nearest(name, names)
 }
 
-const operators = [
-  ...['eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'any', 'none', 'all', 'contains'],
-  ...['exists', 'isNull', 'startsWith', 'match', 'regex', 'geoRadius', 'geoBox', 'not'],
-]
+const operators =
+  'eq ne gt gte lt lte in nin any none all contains exists isNull startsWith match regex geoRadius geoBox not'.split(
+    ' ',
+  )
 
 /** Operators of other databases in small letters, and ours. */
 const foreignOperators: Readonly<Record<string, string>> = {

@@ -98,6 +98,7 @@ export class BatchEncoder {
     try {
       return use(work)
     } catch (error) {
+      // oxlint-disable-next-line typescript/unbound-method -- it is not called
       throw atCaller(toCairnError(error), this.#work)
     } finally {
       work.clear()

@@ -415,6 +415,16 @@ await changed.count({ published: { gte: '2020' } })
 await docs.alter({ renameFields: { undeclared: 'other' } })
 // @ts-expect-error there is no such type
 await docs.alter({ addFields: { pages: 'integer' } })
+// @ts-expect-error the field is declared
+await docs.alter({ addFields: { title: 'text' } })
+await docs.alter({ addFields: { year: 'int' }, renameFields: { year: 'published' } })
+await docs.alter({ addFields: { notes: { type: 'text', language: 'english', weight: 2 } } })
+// @ts-expect-error there is no such member of a text field
+await docs.alter({ addFields: { notes: { type: 'text', lang: 'english' } } })
+// @ts-expect-error there is no such change
+await docs.alter({ addFields: { notes: 'text' }, dropIndx: 'lang' })
+// @ts-expect-error there is no such type
+await any.alter({ addFields: { pages: 'integer' } })
 const strictly = await strict.alter({ renameFields: { title: 'name' } })
 // @ts-expect-error the old name is no field any more
 await strictly.upsert({ key: 'a', vector: [1, 2, 3], fields: { title: 'x' } })

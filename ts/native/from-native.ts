@@ -22,7 +22,9 @@ export function fromNativeError({ code, message, details }: BindingError): Cairn
   const facts = Object.fromEntries(details.map(({ name, value }) => [name, value]))
   const { path } = facts
   const suggestion =
-    code === 'ERR_INVALID_FILTER' && typeof path === 'string' ? meantInFilter(message, path) : undefined
+    code === 'ERR_INVALID_FILTER' && typeof path === 'string'
+      ? meantInFilter(message, path)
+      : undefined
   const hint = suggestion === undefined ? {} : { suggestion }
   return new CairnError(code, message, { ...facts, ...hint })
 }

@@ -1,0 +1,42 @@
+// A collection of a known schema goes where any collection goes.
+import { expectTypeOf } from 'expect-type'
+import type { Collection, Database, Schema } from '#ts/index.js'
+
+declare const db: Database
+
+const schema = {
+  vectors: { body: { dim: 3, metric: 'cosine' } },
+  fields: { title: 'text', year: 'int', seen: 'date', tags: 'keyword[]', more: 'json' },
+} as const satisfies Schema
+const strict = {
+  key: 'u64',
+  vectors: { a: { dim: 3, metric: 'l2' }, b: { dim: 2, metric: 'dot', type: 'sparse' } },
+  fields: { title: 'text' },
+  extra: 'reject',
+} as const satisfies Schema
+
+declare const typed: Collection<typeof schema>
+declare const numbered: Collection<typeof strict>
+
+const sizeOf = async (collection: Collection): Promise<number> => collection.count()
+void sizeOf(typed)
+void sizeOf(numbered)
+void sizeOf(await db.collection('docs', schema))
+const all: Collection[] = [typed, numbered]
+expectTypeOf(all[0]!.name).toEqualTypeOf<string>()
+expectTypeOf<Collection<typeof schema>>().toExtend<Collection>()
+void sizeOf(await db.openCollection('docs'))
+
+// Of any collection nothing is known, and nothing is refused.
+declare const any: Collection
+const [hit] = await any.search({ vector: [1, 2, 3], select: ['title'], vectors: true })
+expectTypeOf(hit!.key).toEqualTypeOf<string | bigint>()
+expectTypeOf(hit!.fields['title']).toEqualTypeOf<unknown>()
+expectTypeOf((await any.get(['a', 5n]))[0]!.fields['x']).toEqualTypeOf<unknown>()
+await any.count({ whatever: { gte: 5 } })
+await any.aggregate('year')
+await any.alter({ addFields: { pages: 'int' }, renameFields: { a: 'b' } })
+// @ts-expect-error a vector is no text
+await any.search({ vector: 'abc' })
+// @ts-expect-error there is no such member
+await any.search({ vector: [1, 2, 3], topK: 5 })

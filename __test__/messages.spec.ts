@@ -14,7 +14,7 @@ async function docsFor(t: ExecutionContext, db?: Database): Promise<Collection> 
     fields: { title: 'text', year: 'int' },
   })
   await docs.upsert({ key: 'a', vector, fields: { title: 'x' } })
-  return docs as unknown as Collection
+  return docs
 }
 
 async function messageOf(t: ExecutionContext, call: () => unknown): Promise<string> {

@@ -39,7 +39,8 @@ test('a search gives exactly min(k, matches) records that pass, the nearest of t
     // oxlint-disable-next-line no-await-in-loop -- one place after the other
     if (place === 'segment') await docs.compact()
     for (const every of [2, 50, 997, 5_000]) {
-      const passes = (fields: { n: number | bigint }): boolean => Number(fields.n) % every === 1
+      const passes = (fields: { readonly n?: number | bigint }): boolean =>
+        Number(fields.n) % every === 1
       const cases: readonly (readonly [Test, Filter<typeof schema>])[] = [
         [passes, {}],
         [[english, passes], english],

@@ -94,11 +94,14 @@ test('functions as filters and records that expire are as the README says', asyn
   )
   t.true(
     said.includes(
-      "await docs.count([{ tags: { exists: true } }, ({ tags }, key) => key > 'a' && tags.length > 1])",
+      "await docs.count([{ tags: { exists: true } }, ({ tags }, key) => key > 'a' && (tags?.length ?? 0) > 1])",
     ),
   )
   t.is(
-    await docs.count([{ tags: { exists: true } }, ({ tags }, key) => key > 'a' && tags.length > 1]),
+    await docs.count([
+      { tags: { exists: true } },
+      ({ tags }, key) => key > 'a' && (tags?.length ?? 0) > 1,
+    ]),
     1,
   )
   t.true(said.includes("expiresAt: 'until',"))

@@ -129,10 +129,10 @@ export type RejectsExtra<S extends Schema> = Schema extends S
 type Undeclared<S extends Schema> =
   RejectsExtra<S> extends true ? {} : { readonly [name: string]: unknown }
 
-/** Fields as they are read: each is there when the record has it. */
+/** Fields as they are read: each is there when the record has it, and `null` where that was written. */
 export type Fields<S extends Schema = Schema> = Schema extends S
   ? { readonly [name: string]: unknown }
-  : { readonly [N in keyof Declared<S>]: FieldValue<Declared<S>[N]> } & Undeclared<S>
+  : { readonly [N in keyof Declared<S>]?: FieldValue<Declared<S>[N]> } & Undeclared<S>
 
 /** Fields as they are written: all optional, `undefined` is missing, `null` is a value. */
 export type FieldsInput<S extends Schema = Schema> = Schema extends S
@@ -178,7 +178,7 @@ export type Selection<S extends Schema> = readonly FieldName<S>[] | false | unde
 export type Selected<S extends Schema, Sel> = Sel extends false
   ? {}
   : Sel extends readonly (infer N extends string)[]
-    ? { readonly [K in N]: K extends keyof Declared<S> ? FieldValue<Declared<S>[K]> : unknown }
+    ? { readonly [K in N]?: K extends keyof Declared<S> ? FieldValue<Declared<S>[K]> : unknown }
     : Fields<S>
 
 type IsUnion<T, U = T> = T extends unknown ? ([U] extends [T] ? false : true) : never

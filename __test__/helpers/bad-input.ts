@@ -95,7 +95,7 @@ test.before(async () => {
     vectors: { halves: [1, 2, 3], bytes: [1, 2, 3], bits: new Uint8Array(3) },
   })
   await sparse.upsert({ key: 'one', vector: { indices: [1, 9], values: [1, 2] } })
-  world = { db, cos, ids, two, strict, short, sparse } as unknown as World
+  world = { db, cos, ids, two, strict, short, sparse }
 })
 
 test.after.always(() => world.db.close())

@@ -123,7 +123,7 @@ function bitsOf(vectors: Readonly<Record<string, AnyVector>>): Record<string, nu
 export async function fullCollection(db: Database, name: string = 'full'): Promise<Collection> {
   const full = await db.collection(name, fullSchema)
   await full.upsert(fullRows)
-  return full as unknown as Collection
+  return full
 }
 
 /** Asserts that two collections have the same schema and the same records, bit for bit. */

@@ -50,24 +50,24 @@ await db.collection('coded', { vectors: { dim: 3, metric: 'cosine', index: 'qg' 
 // @ts-expect-error settings are those of hnsw
 await db.collection('coded', { vectors: { dim: 3, metric: 'cosine', index: { kind: 'qg' } } })
 
-// Fields have the types of their declarations.
+// Fields have the types of their declarations, and any may be missing.
 const [hit] = await docs.search({ vector: { body: [1, 2, 3] } })
 if (hit === undefined) throw new Error('no hit')
 expectTypeOf(hit.key).toEqualTypeOf<string>()
 expectTypeOf(hit.distance).toEqualTypeOf<number>()
 expectTypeOf(hit.score).toEqualTypeOf<number>()
 expectTypeOf(hit.version).toEqualTypeOf<bigint>()
-expectTypeOf(hit.fields.title).toEqualTypeOf<string>()
-expectTypeOf(hit.fields.lang).toEqualTypeOf<string>()
-expectTypeOf(hit.fields.year).toEqualTypeOf<number | bigint>()
-expectTypeOf(hit.fields.price).toEqualTypeOf<number>()
-expectTypeOf(hit.fields.fresh).toEqualTypeOf<boolean>()
-expectTypeOf(hit.fields.seen).toEqualTypeOf<Date>()
-expectTypeOf(hit.fields.place).toEqualTypeOf<GeoPoint>()
-expectTypeOf(hit.fields.more).toEqualTypeOf<Json>()
-expectTypeOf(hit.fields.blob).toEqualTypeOf<Uint8Array>()
-expectTypeOf(hit.fields.tags).toEqualTypeOf<string[]>()
-expectTypeOf(hit.fields.days).toEqualTypeOf<Date[]>()
+expectTypeOf(hit.fields.title).toEqualTypeOf<string | undefined>()
+expectTypeOf(hit.fields.lang).toEqualTypeOf<string | undefined>()
+expectTypeOf(hit.fields.year).toEqualTypeOf<number | bigint | undefined>()
+expectTypeOf(hit.fields.price).toEqualTypeOf<number | undefined>()
+expectTypeOf(hit.fields.fresh).toEqualTypeOf<boolean | undefined>()
+expectTypeOf(hit.fields.seen).toEqualTypeOf<Date | undefined>()
+expectTypeOf(hit.fields.place).toEqualTypeOf<GeoPoint | undefined>()
+expectTypeOf(hit.fields.more).toEqualTypeOf<Json | undefined>()
+expectTypeOf(hit.fields.blob).toEqualTypeOf<Uint8Array | undefined>()
+expectTypeOf(hit.fields.tags).toEqualTypeOf<string[] | undefined>()
+expectTypeOf(hit.fields.days).toEqualTypeOf<Date[] | undefined>()
 expectTypeOf(hit.fields['undeclared']).toEqualTypeOf<unknown>()
 // @ts-expect-error vectors were not asked for
 hit.vectors
@@ -81,10 +81,17 @@ expectTypeOf(record?.vectors.a).toEqualTypeOf<Float32Array | undefined>()
 // @ts-expect-error the schema has two vector fields
 record?.vector
 
+// A function of the caller's gets what a record has.
+await docs.count(({ year, title }) => {
+  expectTypeOf(year).toEqualTypeOf<number | bigint | undefined>()
+  // @ts-expect-error a record may lack it
+  return title.length > 3
+})
+
 // A selection cuts fields to what it names.
 const [selected] = docs.searchSync({ vector: [1, 2, 3], select: ['title', 'year'] })
 expectTypeOf(selected?.fields).toEqualTypeOf<
-  { readonly title: string; readonly year: number | bigint } | undefined
+  { readonly title?: string; readonly year?: number | bigint } | undefined
 >()
 const bare = await docs.get('a', { select: false })
 expectTypeOf(bare?.fields).toEqualTypeOf<{} | undefined>()
@@ -225,8 +232,8 @@ void docs.search({
   vector: [1, 2, 3],
   select: ['title'],
   rerank: async (hits) => {
-    expectTypeOf(hits[0]?.fields).toEqualTypeOf<{ readonly title: string } | undefined>()
-    return hits.map(({ fields }) => fields.title.length)
+    expectTypeOf(hits[0]?.fields).toEqualTypeOf<{ readonly title?: string } | undefined>()
+    return hits.map(({ fields }) => fields.title?.length ?? 0)
   },
 })
 // @ts-expect-error nothing waits for a function
@@ -235,7 +242,7 @@ docs.searchSync({ vector: [1, 2, 3], rerank: (hits) => hits })
 // Scans give records, and a cursor.
 const scan = docs.scan({ select: ['title'], limit: 5 })
 expectTypeOf(scan.cursor).toEqualTypeOf<string | null>()
-for await (const { fields } of scan) expectTypeOf(fields.title).toEqualTypeOf<string>()
+for await (const { fields } of scan) expectTypeOf(fields.title).toEqualTypeOf<string | undefined>()
 
 // Without a schema everything is open.
 expectTypeOf(any).toEqualTypeOf<Collection>()

@@ -58,3 +58,15 @@ test('a record that is no chunk is refused, and fields that are no text are left
   const { customFields } = documentOf({ source_file: 'a.txt', year: 2024, lang: 'en' })
   t.deepEqual(customFields, { lang: 'en' })
 })
+
+test('a custom field that is no text is refused, and not lost on the way back', async (t) => {
+  for (const value of [5, 5n, true, null, new Date(0), ['x'], {}]) {
+    const customFields = { lang: 'en', pages: value as never }
+    await fails(
+      t,
+      () => documentFields({ sourceFile: 'a.txt', customFields }),
+      'ERR_INVALID_ARGUMENT',
+      { path: 'customFields.pages' },
+    )
+  }
+})

@@ -28,7 +28,8 @@ export interface DocumentFields {
 /**
  * The fields of a chunk's record: `source_file`, `chunk_index`, and each custom field under its own name.
  *
- * @throws {CairnError} `ERR_INVALID_ARGUMENT` if a custom field has the name of one of these two.
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT` if a custom field has the name of one of these two, or is no text:
+ * other values are fields of the record beside these, `{ ...documentFields(chunk), year: 2024 }`.
  */
 export function documentFields({
   sourceFile,
@@ -53,6 +54,11 @@ export function documentFields({
   for (const name of Object.keys(own)) {
     if (!Object.hasOwn(customFields, name)) continue
     throw wrong('a custom field has a name that is taken', 'another name', name, 'customFields')
+  }
+  // What is no text would be stored, and then be left out by `documentOf`.
+  for (const [name, value] of Object.entries(customFields)) {
+    if (typeof value === 'string' || value === undefined) continue
+    throw wrong('a custom field is a text', 'string', value, `customFields.${name}`)
   }
   return { ...own, ...customFields }
 }

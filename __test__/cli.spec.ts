@@ -429,7 +429,7 @@ test('help and the version go to stdout; no command at all is a usage error', as
   const all = await cairn(place, '--help')
   t.deepEqual([all.code, all.stderr], [0, ''])
   const names = ['collections', 'stats', 'get', 'import', 'export', 'verify', 'doctor', 'compact']
-  for (const name of [...names, 'backup', 'restore', 'settings']) {
+  for (const name of [...names, 'repair', 'backup', 'backups', 'restore', 'settings']) {
     t.regex(all.stdout, new RegExp(`^  ${name}\\b`, 'm'))
     const one = await cairn(place, name, '-h')
     t.deepEqual([one.code, one.stderr], [0, ''])

@@ -86,6 +86,19 @@ const restoreNames = new Set(['id', 'version', 'encryption', 'onProgress', 'sign
 const pruneNames = new Set(['keep'])
 
 /**
+ * Refuses a directory of backups where that of a database is meant; `open` does so itself.
+ *
+ * @throws {CairnError} `ERR_INVALID_ARGUMENT`.
+ */
+export async function refuseBackups(binding: Binding, directory: string): Promise<void> {
+  const found = await binding.BindingBackups.list(directory, worker())
+  // What cannot be listed is told by whoever needs it.
+  if (!Array.isArray(found) || found.length === 0) return
+  const what = 'this is a directory of backups: verifyBackup checks it (cairn backups verify)'
+  throw new CairnError('ERR_INVALID_ARGUMENT', what, { directory })
+}
+
+/**
  * The directory that backups go to.
  *
  * @param directory - That of the database; null for one in memory.

@@ -1,5 +1,6 @@
 // What is not as it should be, and what mends it.
 import { availableParallelism } from 'node:os'
+import { refuseBackups } from './backup.js'
 import { optionsOf, wholeNumber } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { toCairnError } from './errors.js'
@@ -46,7 +47,7 @@ const walBytesDefault = 512 * 1024 * 1024
  *
  * @param path - The directory.
  * @returns Findings; those that are worth knowing, too.
- * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_INVALID_ARGUMENT` with `keyId` for a wrong key, `ERR_ABORTED`,
+ * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_INVALID_ARGUMENT` with `keyId` for a wrong key, or for a directory of backups, `ERR_ABORTED`,
  * `ERR_IO`.
  */
 export async function doctor(path: string, options?: DoctorOptions): Promise<Finding[]> {
@@ -62,6 +63,7 @@ export async function doctor(path: string, options?: DoctorOptions): Promise<Fin
     )
     if (given.encryption !== undefined) keys = keySource(given.encryption, 'encryption')
     const binding: Binding = loadBinding()
+    await refuseBackups(binding, directory)
     const threads = availableParallelism()
     const key = keys === undefined ? null : await keyForDamaged(binding, directory, keys, threads)
     const found = await watchJob(binding, given, undefined, (ticket) =>

@@ -1,5 +1,6 @@
 // Checks of everything stored, and saving what is left of what does not open.
 import { availableParallelism } from 'node:os'
+import { refuseBackups } from './backup.js'
 import { flag, optionsOf } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { toCairnError } from './errors.js'
@@ -124,7 +125,7 @@ const repairNames = new Set(['target', 'keepDoubtful', 'encryption', 'onProgress
  * @param path - The directory.
  * @returns A report, of a damaged database too.
  * @throws {CairnError} `ERR_LOCKED` when it is open, `ERR_NOT_FOUND`, `ERR_INVALID_ARGUMENT` with `keyId` for
- * a wrong key, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be written on a disk that is not read-only.
+ * a wrong key, or for a directory of backups, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be written on a disk that is not read-only.
  */
 export async function verify(
   path: string,
@@ -145,6 +146,7 @@ export async function verifyWith(
     const given = optionsOf<VerifyDirectoryOptions>(options, verifyNames, 'options')
     keys = keysOf(given.encryption)
     const binding = load()
+    await refuseBackups(binding, directory)
     const threads = availableParallelism()
     const key = keys === undefined ? null : await keyForDamaged(binding, directory, keys, threads)
     const report = await watchJob(binding, given, undefined, (ticket) =>
@@ -178,6 +180,7 @@ export async function repair(path: string, options: RepairOptions): Promise<Repa
       given.keepDoubtful !== undefined && flag(given.keepDoubtful, 'keepDoubtful')
     keys = keysOf(given.encryption)
     const binding = loadBinding()
+    await refuseBackups(binding, source)
     const threads = availableParallelism()
     const key = keys && (await keyForDamaged(binding, source, keys, threads))
     const newKey = keys && (await keys.current())

@@ -2,6 +2,7 @@
 import {
   doctor as examine,
   isCairnError,
+  repair as save,
   verify as check,
   type Problem,
   type VerifyReport,
@@ -72,6 +73,45 @@ export const doctor: Command = {
         findings.map((finding) => ({ ...finding })),
       ),
       exitCode: isIll ? exitCodes.partial : exitCodes.ok,
+    }
+  },
+}
+
+export const repair: Command = {
+  name: 'repair',
+  arguments: [
+    { name: 'dir', takes: 'one' },
+    { name: 'target', takes: 'one' },
+  ],
+  summary: 'Save what is left of a damaged database into a new one in <target>, empty or absent.',
+  details:
+    'The damaged directory is not changed. Ends with 6 when rows were left behind; json has their keys, as far as they can\n' +
+    'be read. Where a backup is whole, restore gives more.',
+  flags: {
+    'keep-doubtful': {
+      type: 'boolean',
+      help: 'save records, too, of which nobody can tell any more whether they were deleted',
+    },
+  },
+  run: async (call): Promise<Answer> => {
+    const { words, flags, settings, signal, tell } = call
+    const [target = ''] = words['target'] ?? []
+    const report = await withKey(call, (encryption) =>
+      save(settings.dir.value, {
+        target,
+        keepDoubtful: flags.has('keep-doubtful'),
+        encryption,
+        signal,
+        onProgress: percentOf(call, 'repairing'),
+      }),
+    )
+    const { collections, problems, lost } = report
+    tell(`${problems.length} problems`)
+    return {
+      value: report,
+      lines: collections,
+      table: tableOf(['name', 'records', 'lost', 'doubtful'], collections),
+      exitCode: lost.length > 0 ? exitCodes.partial : exitCodes.ok,
     }
   },
 }

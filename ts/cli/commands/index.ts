@@ -1,7 +1,8 @@
 // All commands, in the order of the help.
 import type { Command } from '../command.js'
 import { backup, restore } from './backup.js'
-import { doctor, verify } from './check.js'
+import { backups } from './backups.js'
+import { doctor, repair, verify } from './check.js'
 import { collections, compact, stats } from './figures.js'
 import { get } from './get.js'
 import { settings } from './settings.js'
@@ -16,8 +17,10 @@ export const commands: readonly Command[] = [
   exportCommand,
   verify,
   doctor,
+  repair,
   compact,
   backup,
+  backups,
   restore,
   settings,
 ]

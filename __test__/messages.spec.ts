@@ -1,4 +1,5 @@
 // What errors say to people: each fact once, what was asked for, what was probably meant, and where the call was.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { CairnError } from '#ts/errors.js'
@@ -125,4 +126,19 @@ test('the stack of a refused filter, or row, has the call in it, however deep it
     t.true(error instanceof CairnError)
     t.regex(String((error as Error).stack), /callOfTheUser/)
   }
+})
+
+test('hits, records and results are written as JSON by the function of the README', async (t) => {
+  const docs = await docsFor(t)
+  const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
+  t.true(readme.includes("(_, value) => (typeof value === 'bigint' ? String(value) : value)"))
+  const write = (given: unknown): unknown =>
+    JSON.parse(
+      JSON.stringify(given, (_, value: unknown) =>
+        typeof value === 'bigint' ? String(value) : value,
+      ),
+    )
+  t.like(write(await docs.search({ vector })), { 0: { key: 'a', version: '1' } })
+  t.like(write(await docs.get('a')), { version: '1', fields: { title: 'x' } })
+  t.like(write(await docs.upsert({ key: 'b', vector })), { version: '2', inserted: 1 })
 })

@@ -53,8 +53,8 @@ export interface VectorField {
    */
   readonly type?: VectorType | 'multi' | undefined
   /**
-   * Default `'auto'`: exact while small, an HNSW graph above. `'qg'` is a quantised graph above: faster to search and
-   * larger, of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
+   * Default `'auto'`: exact while small, an HNSW graph above. `'qg'` is a quantised graph above, larger, whose nodes have
+   * codes of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
    */
   readonly index?: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf' | HnswOptions | undefined
   /** Default `'auto'`. Only `'auto'` and `'none'` in this version. */

@@ -2,7 +2,7 @@
 import { types } from 'node:util'
 import { CairnError } from './errors.js'
 import { describe } from './internal/describe.js'
-import { meant } from './suggest.js'
+import { meant } from './internal/suggest.js'
 
 /** The argument is wrong: what was expected and what came. */
 export function wrong(what: string, expected: string, got: unknown, path?: string): CairnError {

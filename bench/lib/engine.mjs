@@ -47,7 +47,7 @@ export async function startEngine(entry, { definition, filtered = false }) {
       name: entry.name,
       ef: entry.ef ?? definition.ef,
       full: entry.engine === 'cairn',
-      call: worker.call,
+      call: (...args) => worker.call(...args),
       about: columnsOf(definition, built, params, isPinned),
       stop,
     }

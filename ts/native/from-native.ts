@@ -3,7 +3,7 @@ import { CairnError } from '../errors.js'
 import type { SparseVector } from '../infer.js'
 import { Decoder, setOwn } from '../msgpack/decode.js'
 import type { VectorType } from '../schema.js'
-import { meantInFilter } from '../suggest.js'
+import { meantInFilter } from '../internal/suggest.js'
 import type { Answer, BindingError, BindingFacet } from './binding.js'
 import { readSparse } from './sparse.js'
 

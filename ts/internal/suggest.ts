@@ -1,5 +1,5 @@
 // What a name that nobody knows was probably meant to be: one that is spelt nearly so, or what others call it.
-import { nearest } from './internal/nearest.js'
+import { nearest } from './nearest.js'
 
 /** Names of other databases, in small letters without underscores, and ours: the first one that is known counts. */
 const foreignNames: Readonly<Record<string, readonly string[]>> = {

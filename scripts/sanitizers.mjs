@@ -41,17 +41,9 @@ const parts = [
   },
   {
     title: 'collections under AddressSanitizer and LeakSanitizer',
-    args: [
-      ...packages('engine'),
-      ...(long ? ['--lib', '--tests'] : only('threads_hammer', 'snapshot_isolation', 'reopen')),
-    ],
+    args: [...packages('engine'), ...(long ? ['--lib', '--tests'] : ['--test', 'watched'])],
   },
 ]
-
-/** The tests of some files alone. */
-function only(...files) {
-  return ['--test', 'suite', '--', ...files.map((file) => `${file}::`)]
-}
 
 /** The counts of a program that prints how many tests passed. */
 async function counted(command, env, read) {

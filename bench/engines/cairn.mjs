@@ -8,9 +8,11 @@ const rowsAtOnce = 1000
 export async function create({ folder, threads }) {
   const db = await open(folder, { threads, durability: 'os' })
   let collection
+  let isExact
   return {
     version,
-    async build(base, dim, { m, efConstruction }, columns = {}) {
+    async build(base, dim, { m, efConstruction, exact = false }, columns = {}) {
+      isExact = exact
       collection = await db.collection('vectors', {
         ...schemaOf(dim, { m, efConstruction }),
         fields: Object.fromEntries(Object.keys(columns).map((name) => [name, 'int'])),
@@ -26,12 +28,13 @@ export async function create({ folder, threads }) {
     prepare: (rows) => rows,
     filter: ({ column, from, to }) => ({ [column]: from === 0 ? { lt: to } : { gte: from } }),
     useEf() {},
-    searchOne: (vector, k, ef, filter) =>
-      collection.searchSync(
-        filter
-          ? { vector, k, efSearch: ef, select: false, filter }
-          : { vector, k, efSearch: ef, select: false },
-      ),
+    searchOne(vector, k, ef, filter) {
+      const query = { vector, k, select: false }
+      if (isExact) query.exact = true
+      else query.efSearch = ef
+      if (filter) query.filter = filter
+      return collection.searchSync(query)
+    },
     ids: (hits) => hits.map(({ key }) => Number(key)),
     close: () => db.close(),
   }

@@ -1,5 +1,6 @@
 //! Which collections a database has: the body of a catalog file.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use cairn_storage::StorageError;
 use crate::collection;
 use crate::error::{Code, Error, Result};
 use crate::manifest;
-use crate::schema::Schema;
+use crate::schema::{Schema, validate_collection_name};
 use crate::structure::{Names, Structure};
 use crate::verify;
 
@@ -178,9 +179,14 @@ pub(crate) fn decode(dir: &Path, version: u64, body: &[u8]) -> Result<Catalog> {
     if catalog.version != version {
         return Err(damaged("a catalog of another version".into()));
     }
+    let (mut names, mut ids) = (BTreeSet::new(), BTreeSet::new());
     for entry in &catalog.collections {
         let invalid = |error: Error| damaged(format!("{}: {error}", entry.name));
+        validate_collection_name(&entry.name).map_err(invalid)?;
         entry.structure().map_err(invalid)?;
+        if !names.insert(&entry.name) || !ids.insert(entry.id) {
+            return Err(damaged(format!("{}: it is listed twice", entry.name)));
+        }
     }
     Ok(catalog)
 }
@@ -201,4 +207,58 @@ pub(crate) fn publish(env: &Env, dir: &Path, catalog: &Catalog) -> Result<()> {
     // What stays behind is removed at the next open.
     let _ = cairn_storage::remove_version(env, dir, DIR, EXTENSION, catalog.version - 1);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyType;
+    use crate::schema::{Extra, IndexKind, MetricName, VectorField, VectorKind};
+
+    fn entry(id: u64, name: &str) -> CatalogEntry {
+        let vector = VectorField {
+            name: "vector".into(),
+            dim: 2,
+            metric: MetricName::L2,
+            index: IndexKind::Auto,
+            kind: VectorKind::F32,
+        };
+        let schema = Schema {
+            key: KeyType::U64,
+            vectors: vec![vector],
+            fields: Vec::new(),
+            extra: Extra::Allow,
+            expires_at: None,
+        };
+        CatalogEntry::new(id, name.into(), schema)
+    }
+
+    #[test]
+    fn names_that_no_collection_can_have_and_entries_listed_twice_are_damage() {
+        let read = |collections: &[(u64, &str)]| {
+            let catalog = Catalog {
+                collections: collections
+                    .iter()
+                    .map(|&(id, name)| entry(id, name))
+                    .collect(),
+                ..Catalog::default()
+            };
+            let body = rmp_serde::to_vec_named(&catalog).unwrap();
+            decode(Path::new("/db"), catalog.version, &body)
+        };
+        assert_eq!(read(&[(1, "a"), (2, "b")]).unwrap().collections.len(), 2);
+        let long = "x".repeat(129);
+        let wrong: [&[(u64, &str)]; 6] = [
+            &[(1, "gr(ph")],
+            &[(1, "")],
+            &[(1, ".a")],
+            &[(1, &long)],
+            &[(1, "a"), (2, "a")],
+            &[(1, "a"), (1, "b")],
+        ];
+        for collections in wrong {
+            let code = read(collections).unwrap_err().code();
+            assert_eq!(code, Code::Corrupt, "{collections:?}");
+        }
+    }
 }

@@ -316,7 +316,10 @@ fn find_collections(env: &Env, source: &Path) -> Result<Plan> {
         let root = dir.join(&found.name);
         match schema_of(env, &root, id)? {
             Some(schema) => {
-                let name = format!("recovered-{id}");
+                let mut name = format!("recovered-{id}");
+                while plan.collections.iter().any(|(it, _)| it.name == name) {
+                    name.push('_');
+                }
                 let entry = CatalogEntry::new(id, name, schema);
                 plan.collections.push((entry, place(id)));
             }

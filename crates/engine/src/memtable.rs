@@ -412,7 +412,7 @@ impl Memtable {
                 }
                 None => {
                     let (metric, rows) = (shape.metric, 0..row_number(count));
-                    vectors.search(metric, query, k, rows, accept, tie, due, &mut found)
+                    vectors.search(metric, query, k, rows, None, accept, tie, due, &mut found)
                 }
             };
             let Ok(effort) = searched else {

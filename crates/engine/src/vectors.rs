@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use cairn_distance::{Kernels, f16};
 use cairn_env::{Bug, planted};
-use cairn_index::flat;
+use cairn_filter::Bitmap;
+use cairn_index::flat::{self, TopK};
 use cairn_index::qg::{self, QuantisedGraph};
 use cairn_index::{
     Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, Point, Progress, Query,
@@ -337,7 +338,7 @@ impl Matrix {
         }
     }
 
-    /// [`flat::search`].
+    /// [`flat::search`] of the accepted rows, or of those that are `listed`.
     ///
     /// # Errors
     /// As that one.
@@ -351,6 +352,7 @@ impl Matrix {
         query: &FieldQuery,
         k: usize,
         rows: Range<u32>,
+        listed: Option<&Bitmap>,
         accept: impl Fn(u32) -> bool,
         tie: impl Fn(u32, u32) -> Ordering,
         stop: impl Fn() -> bool,
@@ -360,7 +362,15 @@ impl Matrix {
             self,
             vectors => {
                 let query = Stored::query(query);
-                flat::search(vectors, metric, query, k, rows, accept, tie, stop, hits)
+                let Some(listed) = listed else {
+                    return flat::search(vectors, metric, query, k, rows, accept, tie, stop, hits);
+                };
+                hits.clear();
+                let mut top = TopK::new(k);
+                let listed = listed.iter();
+                let effort = flat::scan_listed(vectors, metric, query, listed, &tie, stop, &mut top)?;
+                top.finish(tie, hits);
+                Ok(effort)
             },
             Matrix::Sparse(index) => {
                 let FieldQuery::Sparse(query) = query else {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use cairn_index::flat::{self, CodeSpace, Codes, TopK};
+use cairn_index::flat::{self, CodeSpace, Codes, RowCodes, TopK};
 use cairn_index::{Effort, Hit, Metric, Query, Vectors};
 use common::{Random, clustered, matrix, normal, prepared};
 
@@ -31,6 +31,29 @@ fn by_codes(
     let mut hits = Vec::new();
     top.finish(tie, &mut hits);
     (hits, scanned.expect("nobody stops it"))
+}
+
+fn by_row_codes(
+    codes: &RowCodes,
+    vectors: &Vectors,
+    query: &Query,
+    k: usize,
+    rows: impl Iterator<Item = u32>,
+    space: &mut CodeSpace,
+) -> (Vec<Hit>, Effort) {
+    let tie = |a: u32, b: u32| a.cmp(&b);
+    let mut top = TopK::new(k);
+    let never = || false;
+    let scanned = codes.scan(
+        vectors, query, DEVIATIONS, rows, tie, never, space, &mut top,
+    );
+    let mut hits = Vec::new();
+    top.finish(tie, &mut hits);
+    (hits, scanned.expect("nobody stops it"))
+}
+
+fn row_codes(vectors: &Vectors, metric: Metric) -> Option<RowCodes> {
+    RowCodes::new(vectors, metric, || false).expect("nobody stops it")
 }
 
 fn by_rows(
@@ -73,23 +96,32 @@ fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
                 let vectors = matrix(rows, metric);
                 let codes = Codes::new(&vectors, metric).unwrap();
                 assert_eq!(codes.rows(), 4_000);
-                let (mut found, mut measured) = (0, 0);
+                let single = row_codes(&vectors, metric).unwrap();
+                let (mut found, mut measured) = ([0, 0], [0, 0]);
                 for query in queries {
                     let query = Query::new(&prepared(query, metric), vectors.stride());
                     let odd = |row| row % 3 != 0;
                     let truth = by_rows(&vectors, metric, &query, 10, odd);
-                    let (hits, effort) = by_codes(&codes, &vectors, &query, 10, odd, &mut space);
-                    assert_eq!(hits.len(), 10);
-                    assert!(hits.iter().all(|hit| odd(hit.row)));
-                    measured += effort.distances;
-                    found += truth.iter().filter(|hit| hits.contains(hit)).count();
+                    let listed = (0..4_000).filter(|&row| odd(row));
+                    let both = [
+                        by_codes(&codes, &vectors, &query, 10, odd, &mut space),
+                        by_row_codes(&single, &vectors, &query, 10, listed, &mut space),
+                    ];
+                    for (at, (hits, effort)) in both.into_iter().enumerate() {
+                        assert_eq!(hits.len(), 10);
+                        assert!(hits.iter().all(|hit| odd(hit.row)));
+                        measured[at] += effort.distances;
+                        found[at] += truth.iter().filter(|hit| hits.contains(hit)).count();
+                    }
                 }
                 let what = format!("{metric:?} dim={dim} spread={spread}");
-                assert!(found >= 998, "{what}: {found} of 1,000");
-                // Nothing is far from anything among random directions.
                 let most = if spread { 0.7 } else { 0.3 };
-                let share = f64::from(measured) / (4_000.0 * 100.0);
-                assert!(share < most, "{what}: {share}");
+                for (found, measured) in found.into_iter().zip(measured) {
+                    assert!(found >= 998, "{what}: {found} of 1,000");
+                    // Nothing is far from anything among random directions.
+                    let share = f64::from(measured) / (4_000.0 * 100.0);
+                    assert!(share < most, "{what}: {share}");
+                }
             }
         }
     }
@@ -103,9 +135,12 @@ fn every_row_finds_itself() {
         let rows = clustered(96, 2_500, 12, &mut random);
         let vectors = matrix(&rows, metric);
         let codes = Codes::new(&vectors, metric).unwrap();
+        let single = row_codes(&vectors, metric).unwrap();
         for row in 0..2_500 {
             let query = Query::new(vectors.row(row), vectors.stride());
             let (hits, _) = by_codes(&codes, &vectors, &query, 1, |_| true, &mut space);
+            assert_eq!(hits[0].row, row, "{metric:?}");
+            let (hits, _) = by_row_codes(&single, &vectors, &query, 1, 0..2_500, &mut space);
             assert_eq!(hits[0].row, row, "{metric:?}");
         }
     }
@@ -122,16 +157,22 @@ fn there_are_never_fewer_hits_than_rows() {
     for rows in [vec![equal.clone(); 100], mixed] {
         let vectors = matrix(&rows, Metric::L2);
         let codes = Codes::new(&vectors, Metric::L2).unwrap();
+        let single = row_codes(&vectors, Metric::L2).unwrap();
+        let count = rows.len() as u32;
         for query in [&equal, &far, &vec![0.0; 64]] {
             let query = Query::new(query, vectors.stride());
             for k in [1, 5, 31, 32, 33, 99, 150, 1_000] {
                 let truth = by_rows(&vectors, Metric::L2, &query, k, |_| true);
-                let (hits, _) = by_codes(&codes, &vectors, &query, k, |_| true, &mut space);
-                assert_eq!(hits.len(), k.min(rows.len()));
                 let distances = |hits: &[Hit]| -> Vec<u32> {
                     hits.iter().map(|hit| hit.distance.to_bits()).collect()
                 };
-                assert_eq!(distances(&hits), distances(&truth), "k={k}");
+                for (hits, _) in [
+                    by_codes(&codes, &vectors, &query, k, |_| true, &mut space),
+                    by_row_codes(&single, &vectors, &query, k, 0..count, &mut space),
+                ] {
+                    assert_eq!(hits.len(), k.min(rows.len()));
+                    assert_eq!(distances(&hits), distances(&truth), "k={k}");
+                }
             }
         }
     }
@@ -142,8 +183,10 @@ fn there_are_no_codes_where_they_would_be_no_gain() {
     let mut random = Random::new(54);
     let rows = normal(64, 10, &mut random);
     assert!(Codes::new(&matrix(&rows, Metric::L1), Metric::L1).is_none());
+    assert!(row_codes(&matrix(&rows, Metric::L1), Metric::L1).is_none());
     let rows = normal(63, 10, &mut random);
     assert!(Codes::new(&matrix(&rows, Metric::L2), Metric::L2).is_none());
+    assert!(row_codes(&matrix(&rows, Metric::L2), Metric::L2).is_none());
     assert!(Codes::new(&Vectors::with_capacity(64, 1), Metric::L2).is_none());
 }
 
@@ -167,4 +210,56 @@ fn a_scan_can_be_stopped() {
         &mut top,
     );
     assert!(scanned.is_err());
+}
+
+#[test]
+fn codes_of_single_rows_can_be_stopped_while_they_are_made_and_looked_at() {
+    let rows = normal(64, 200, &mut Random::new(56));
+    let vectors = matrix(&rows, Metric::L2);
+    assert!(RowCodes::new(&vectors, Metric::L2, || true).is_err());
+    let codes = row_codes(&vectors, Metric::L2).unwrap();
+    assert!(codes.bytes() >= 200 * (8 + 12));
+    let query = Query::new(vectors.row(0), vectors.stride());
+    let (mut space, mut top) = (CodeSpace::default(), TopK::new(3));
+    let tie = |a: u32, b: u32| a.cmp(&b);
+    let stop = || true;
+    let scanned = codes.scan(
+        &vectors,
+        &query,
+        DEVIATIONS,
+        0..200,
+        tie,
+        stop,
+        &mut space,
+        &mut top,
+    );
+    assert!(scanned.is_err());
+}
+
+#[test]
+fn listed_rows_are_compared_as_accepted_ones_are() {
+    let seed = 57;
+    let mut random = Random::new(seed);
+    let rows = normal(20, 3_000, &mut random);
+    for metric in [Metric::L2, Metric::Cosine, Metric::Dot, Metric::L1] {
+        let vectors = matrix(&rows, metric);
+        for share in [0, 1, 15, 16, 17, 64, 65, 1_000, 3_000] {
+            let mut listed: Vec<u32> = (0..3_000).collect();
+            listed.retain(|_| random.below(3_000) < share);
+            let query = prepared(&rows[random.below(3_000)], metric);
+            let query = Query::new(&query, vectors.stride());
+            let truth = by_rows(&vectors, metric, &query, 10, |row| {
+                listed.binary_search(&row).is_ok()
+            });
+            let tie = |a: u32, b: u32| a.cmp(&b);
+            let (mut top, mut hits) = (TopK::new(10), Vec::new());
+            let given = listed.iter().copied();
+            let never = || false;
+            let scanned = flat::scan_listed(&vectors, metric, &query, given, tie, never, &mut top);
+            top.finish(tie, &mut hits);
+            assert_eq!(hits, truth, "seed={seed} {metric:?} {share}");
+            let effort = scanned.expect("nobody stops it");
+            assert_eq!(effort.distances as usize, listed.len());
+        }
+    }
 }

@@ -372,8 +372,9 @@ impl Segment {
                 ("codes", found)
             }
             None => {
+                let few = allowed.filter(|_| live * 2 < self.rows());
                 let rows = 0..rows;
-                let found = vectors.search(*metric, query, k, rows, accept, tie, due, hits);
+                let found = vectors.search(*metric, query, k, rows, few, accept, tie, due, hits);
                 (plain, found)
             }
         };

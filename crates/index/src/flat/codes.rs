@@ -5,23 +5,15 @@ use std::cmp::Ordering;
 
 use cairn_distance::Metric;
 use cairn_quantize::Isa;
-use cairn_quantize::fastscan::{BlockEstimates, BlockFactors, Blocks, Lut, ROWS, below, estimates};
-use cairn_quantize::rabitq::{self, Base, Code, Config, EPSILON, Rabitq};
+use cairn_quantize::fastscan::{BlockEstimates, BlockFactors, Blocks, ROWS, below, estimates};
+use cairn_quantize::rabitq::{Code, Rabitq};
 
 use super::TopK;
+use super::near::{self, CodeSpace, allowing};
 use crate::{Effort, Query, Stopped, Vectors};
-
-/// Rows whose mean the codes are written around.
-const SAMPLE_ROWS: usize = 256;
-
-/// With fewer components an estimate says little, and a row is read as fast as its code.
-const DIM_MIN: usize = 64;
 
 /// Blocks between two looks at `stop`: below 100 microseconds with 4,096 components.
 const BLOCKS_PER_LOOK: usize = 128;
-
-/// Rows that are measured together: their places are known, so they are fetched ahead.
-const BATCH_ROWS: usize = 64;
 
 /// One-bit codes of the first rows of a matrix, which they do not hold.
 ///
@@ -34,15 +26,6 @@ pub struct Codes {
     metric: Metric,
 }
 
-/// Memory that scans reuse.
-#[derive(Debug, Default)]
-pub struct CodeSpace {
-    query: Option<rabitq::Query>,
-    lut: Option<Lut>,
-    rows: Vec<u32>,
-    distances: Vec<f32>,
-}
-
 impl Codes {
     /// The codes of all rows of `vectors`. `None` where they would be no gain: under `l1`, and with
     /// fewer than 64 components.
@@ -50,23 +33,9 @@ impl Codes {
     /// Cost: a rotation of each row, about as long as eight distances.
     #[must_use]
     pub fn new(vectors: &Vectors, metric: Metric) -> Option<Self> {
-        let (dim, rows) = (vectors.dim(), vectors.len());
-        if metric == Metric::L1 || dim < DIM_MIN || rows == 0 {
-            return None;
-        }
-        let config = Config {
-            bits: 1,
-            metric,
-            seed: 1,
-        };
-        let step = rows.div_ceil(SAMPLE_ROWS);
-        let mut prepared = vec![0.0; dim];
-        let mut sample = Vec::with_capacity(dim * SAMPLE_ROWS);
-        for row in (0..rows).step_by(step) {
-            vectors.read_prepared(row as u32, &mut prepared);
-            sample.extend_from_slice(&prepared);
-        }
-        let quantiser = Rabitq::train(&sample, dim, config).ok()?;
+        let rows = vectors.len();
+        let quantiser = near::quantiser(vectors, metric)?;
+        let mut prepared = vec![0.0; vectors.dim()];
         let mut codes = Self {
             blocks: Blocks::new(16 * quantiser.plane_words()),
             factors: vec![BlockFactors::default(); rows.div_ceil(ROWS)],
@@ -123,32 +92,9 @@ impl Codes {
         top: &mut TopK,
     ) -> Result<Effort, Stopped> {
         let isa = Isa::active();
-        let seen = &query.beside(vectors)[..vectors.dim()];
-        let coded = space
-            .query
-            .get_or_insert_with(|| self.quantiser.query(seen));
-        self.quantiser.fill_query(seen, coded);
-        let lut = space.lut.get_or_insert_with(Lut::new);
+        let (coded, lut, mut near) = space.begin(&self.quantiser, vectors, self.metric, query);
+        let base = allowing(coded.base(), deviations);
         lut.fill_signs(coded.rotated());
-        let base = Base {
-            norm: coded.base().norm * (deviations / EPSILON),
-            ..coded.base()
-        };
-        let (rows, distances) = (&mut space.rows, &mut space.distances);
-        rows.clear();
-        distances.resize(BATCH_ROWS + ROWS, 0.0);
-        let kernels = vectors.kernels(self.metric);
-        let query = query.beside(vectors);
-        let mut effort = Effort::default();
-        let mut measure = |rows: &mut Vec<u32>, top: &mut TopK| {
-            let distances = &mut distances[..rows.len()];
-            kernels.many(query, vectors.as_slice(), vectors.stride(), rows, distances);
-            for (&row, &distance) in rows.iter().zip(&*distances) {
-                top.push(vectors.scaled(row, distance), row, &tie);
-            }
-            effort.distances += rows.len() as u32;
-            rows.clear();
-        };
         let mut estimated = BlockEstimates::default();
         for (block, factors) in self.factors.iter().enumerate() {
             if block % BLOCKS_PER_LOOK == 0 && stop() {
@@ -157,25 +103,21 @@ impl Codes {
             let threshold = top.threshold();
             let first = block * ROWS;
             let count = ROWS.min(self.rows() - first);
-            let mut near = u32::MAX >> (ROWS - count);
+            let mut nearer = u32::MAX >> (ROWS - count);
             if threshold < f32::INFINITY {
                 let codes = self.blocks.block(block);
                 estimates(isa, lut, base, codes, factors, &mut estimated);
-                near &= below(isa, &estimated.lower, threshold);
+                nearer &= below(isa, &estimated.lower, threshold);
             }
-            while near != 0 {
-                let row = first as u32 + near.trailing_zeros();
-                near &= near - 1;
+            while nearer != 0 {
+                let row = first as u32 + nearer.trailing_zeros();
+                nearer &= nearer - 1;
                 if accept(row) {
-                    rows.push(row);
+                    near.push(row);
                 }
             }
-            // Until there is a threshold, each row that is measured may lower it.
-            if rows.len() >= BATCH_ROWS || threshold == f32::INFINITY {
-                measure(rows, top);
-            }
+            near.measure_some(&tie, top);
         }
-        measure(rows, top);
-        Ok(effort)
+        Ok(near.finish(&tie, top))
     }
 }

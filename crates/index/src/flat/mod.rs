@@ -5,6 +5,8 @@
 //! through the kernel for listed rows, so a row that is not accepted is never read.
 
 mod codes;
+mod near;
+mod row_codes;
 mod top_k;
 
 use std::cmp::Ordering;
@@ -12,7 +14,9 @@ use std::ops::Range;
 
 use cairn_distance::Metric;
 
-pub use codes::{CodeSpace, Codes};
+pub use codes::Codes;
+pub use near::CodeSpace;
+pub use row_codes::RowCodes;
 pub use top_k::TopK;
 
 use crate::{Component, Effort, Hit, Query, Stopped, Vectors};
@@ -140,5 +144,54 @@ pub fn scan<T: Component>(
         }
     }
     behind.reached(end);
+    Ok(effort)
+}
+
+/// Offers the listed rows to `top`: [`scan`] for few rows, whose cost is theirs alone.
+///
+/// `rows` rise, and are rows of this matrix. Allocates nothing if `top` is warm.
+///
+/// # Errors
+/// [`Stopped`] if `stop` returned true; `top` then holds some of the rows.
+///
+/// # Panics
+/// If `query` has another stride than `vectors`.
+pub fn scan_listed<T: Component>(
+    vectors: &Vectors<T>,
+    metric: Metric,
+    query: &Query<T>,
+    mut rows: impl Iterator<Item = u32>,
+    tie: impl Fn(u32, u32) -> Ordering,
+    stop: impl Fn() -> bool,
+    top: &mut TopK,
+) -> Result<Effort, Stopped> {
+    let stride = vectors.stride();
+    let query = query.beside(vectors);
+    let kernels = vectors.kernels(metric);
+    let blocks_per_look = (BYTES_PER_LOOK / (stride * size_of::<T>() * BLOCK_ROWS)).max(1);
+    let mut effort = Effort::default();
+    let mut listed = [0u32; BLOCK_ROWS];
+    let mut distances = [0.0f32; BLOCK_ROWS];
+    let mut behind = vectors.behind(0);
+    for block in 0usize.. {
+        if block.is_multiple_of(blocks_per_look) && stop() {
+            return Err(Stopped);
+        }
+        let mut count = 0;
+        for (slot, row) in listed.iter_mut().zip(&mut rows) {
+            *slot = row;
+            count += 1;
+        }
+        let (listed, distances) = (&listed[..count], &mut distances[..count]);
+        let Some(&first) = listed.first() else {
+            break;
+        };
+        behind.reached(first);
+        kernels.many(query, vectors.as_slice(), stride, listed, distances);
+        effort.distances = effort.distances.saturating_add(count as u32);
+        for (&row, &distance) in listed.iter().zip(&*distances) {
+            top.push(vectors.scaled(row, distance), row, &tie);
+        }
+    }
     Ok(effort)
 }

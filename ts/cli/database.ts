@@ -1,6 +1,6 @@
 // The database that a command works on, closed behind it.
-import { readdir, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CairnError, open, type Collection, type Database, type OpenOptions } from '../index.js'
 import { UsageError, type Call } from './command.js'
 import { withKey } from './key.js'
@@ -28,56 +28,9 @@ export async function writing<T>(
   return working(call, options, work)
 }
 
-/**
- * Writes a database, which is made when it is not there. When that fails before anything is written to it, what was
- * made goes again.
- */
+/** Writes a database, which is made when it is not there. */
 export async function making<T>(call: Call, work: (db: Database) => Promise<T>): Promise<T> {
-  const directory = call.settings.dir.value
-  if (await isDatabase(directory)) return working(call, {}, work)
-  const before = await readdir(directory).catch(() => undefined)
-  const absent = await absentAbove(directory)
-  let isEmpty = true
-  try {
-    return await working(call, {}, async (db) => {
-      try {
-        return await work(db)
-      } finally {
-        isEmpty = (await db.stats()).version === 0n
-      }
-    })
-  } catch (error) {
-    if (isEmpty) await removeNew(directory, before, absent)
-    throw error
-  }
-}
-
-/** Directories above one that are not there, the nearest one first. */
-async function absentAbove(directory: string): Promise<string[]> {
-  const above = dirname(directory)
-  const isThere = await stat(above).then(
-    () => true,
-    () => false,
-  )
-  return isThere || above === directory ? [] : [above, ...(await absentAbove(above))]
-}
-
-/** Removes what was not in a directory before; where there was none, the directory, and those above that were absent. */
-async function removeNew(
-  directory: string,
-  before: readonly string[] | undefined,
-  absent: readonly string[],
-): Promise<void> {
-  const all = { recursive: true, force: true } as const
-  if (before === undefined) {
-    await rm(directory, all)
-    // oxlint-disable-next-line no-await-in-loop -- one is empty once the one in it has gone
-    for (const above of absent) await rmdir(above).catch(() => undefined)
-    return
-  }
-  const names = await readdir(directory)
-  const made = names.filter((name) => !before.includes(name))
-  await Promise.all(made.map((name) => rm(join(directory, name), all)))
+  return working(call, {}, work)
 }
 
 async function working<T>(

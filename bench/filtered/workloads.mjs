@@ -1,11 +1,9 @@
 // What filters select: a share of the rows, anywhere or in one part of the space, and for which queries.
-import { Missing } from '../lib/data.mjs'
-
-/** Two columns of a table of `rows` rows; each holds every number below `rows` once, so a range is a count of rows. */
-export const columns = ['anywhere', 'near']
+import { fillDistances, Missing } from '../lib/data.mjs'
 
 /**
- * The columns: `anywhere` in no relation to the vectors, `near` the place in the order of distances from one row.
+ * The columns: `anywhere` in no relation to the vectors, `near` the place in the order of distances from one row. Each
+ * holds every number below `rows` once, so a range of it is a count of rows.
  *
  * @returns `Int32Array` by column.
  */
@@ -64,16 +62,9 @@ export function truths(base, queries, filters, columnValues, k) {
   return found.map((ids) => ({ ids, depth: k }))
 }
 
-function distancesFrom(vector, { rows, dim, matrix }) {
-  const distances = new Float64Array(rows)
-  for (let row = 0; row < rows; row += 1) {
-    let sum = 0
-    for (let at = 0, from = row * dim; at < dim; at += 1) {
-      const gap = matrix[from + at] - vector[at]
-      sum += gap * gap
-    }
-    distances[row] = sum
-  }
+function distancesFrom(vector, base) {
+  const distances = new Float64Array(base.rows)
+  fillDistances(distances, base, vector)
   return distances
 }
 

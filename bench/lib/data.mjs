@@ -48,7 +48,8 @@ export function scan(base, queries, k) {
   return ids
 }
 
-function fillDistances(distances, { rows, dim, matrix }, vector) {
+/** Squared L2 from a vector to every row, into `distances`. */
+export function fillDistances(distances, { rows, dim, matrix }, vector) {
   for (let row = 0; row < rows; row += 1) {
     let sum = 0
     for (let at = 0, from = row * dim; at < dim; at += 1) {

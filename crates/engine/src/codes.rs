@@ -1,14 +1,17 @@
-//! Codes of rows that no graph stands over: made in the background once they are asked for often.
+//! Codes of rows that are compared one by one: made in the background once they are asked for often.
 //!
 //! Rows that were just written are compared one by one until a graph is built over them. A code of
 //! one bit a component says of most that they cannot be among the nearest: 20,000 rows of 784
 //! components are searched ten times as fast, of 128 components four times, and what is found was
 //! the same in 1,000 of 1,000 searches. Whoever only writes pays nothing for it.
+//!
+//! Under a graph stand the rows that a filter leaves, where they are too few for a walk to meet them: those have their codes
+//! row by row, because most are passed over.
 
 use std::sync::OnceLock;
 
 use cairn_env::sync::atomic::{AtomicUsize, Ordering};
-use cairn_index::flat::{CodeSpace, Codes};
+use cairn_index::flat::{CodeSpace, Codes, RowCodes};
 use cairn_index::{Metric, Vectors};
 
 use crate::query::Effort;
@@ -31,7 +34,14 @@ pub(crate) const ALLOWED_MIN: usize = 4;
 #[derive(Default)]
 pub(crate) struct LazyCodes {
     scans: AtomicUsize,
-    made: OnceLock<Option<Codes>>,
+    made: OnceLock<Option<Made>>,
+}
+
+enum Made {
+    /// Of rows most of which are looked at.
+    Blocks(Codes),
+    /// Of rows few of which are.
+    Rows(RowCodes),
 }
 
 /// What searches of one thread reuse for codes.
@@ -58,29 +68,62 @@ pub(crate) fn may_use_codes(effort: Effort) -> bool {
 }
 
 impl LazyCodes {
-    /// The codes, if they are made. Counts the call as a scan of `rows` rows, and notes in `space` if
-    /// it is time to make them.
+    /// The codes of [`make`](Self::make), if they are made; a [`wish`](Self::wish) for them if not.
     pub fn get(&self, rows: usize, space: &mut ScanSpace) -> Option<&Codes> {
-        if let Some(made) = self.made.get() {
-            return made.as_ref();
+        self.wish(rows, space);
+        match self.made.get()? {
+            Some(Made::Blocks(codes)) => Some(codes),
+            Some(Made::Rows(_)) | None => None,
         }
-        if rows >= ROWS_MIN && self.scans.fetch_add(1, Ordering::Relaxed) >= SCANS {
-            space.wanted = true;
-        }
-        None
     }
 
-    /// Makes the codes of `vectors` if searches asked for them; their bytes.
+    /// The codes of [`make_rows`](Self::make_rows), if they are made.
+    pub fn by_row(&self) -> Option<&RowCodes> {
+        match self.made.get()? {
+            Some(Made::Rows(codes)) => Some(codes),
+            Some(Made::Blocks(_)) | None => None,
+        }
+    }
+
+    /// Counts a search that codes of `rows` rows would speed up, unless they are made; notes in `space` if it is
+    /// time to make them.
+    pub fn wish(&self, rows: usize, space: &mut ScanSpace) {
+        if self.made.get().is_none()
+            && rows >= ROWS_MIN
+            && self.scans.fetch_add(1, Ordering::Relaxed) >= SCANS
+        {
+            space.wanted = true;
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.made.get().is_none() && self.scans.load(Ordering::Relaxed) > SCANS
+    }
+
+    /// Makes codes of `vectors` in blocks if searches asked for them; their bytes.
     pub fn make(&self, vectors: &Vectors, metric: Metric) -> usize {
-        if self.made.get().is_some() || self.scans.load(Ordering::Relaxed) <= SCANS {
+        if !self.is_due() {
             return 0;
         }
-        let made = self.made.get_or_init(|| Codes::new(vectors, metric));
-        made.as_ref().map_or(0, Codes::bytes)
+        self.made
+            .get_or_init(|| Codes::new(vectors, metric).map(Made::Blocks));
+        self.bytes()
+    }
+
+    /// Makes codes of `vectors` row by row if searches asked for them, unless `stop` returns true.
+    pub fn make_rows(&self, vectors: &Vectors, metric: Metric, stop: impl Fn() -> bool) {
+        if self.is_due()
+            && let Ok(codes) = RowCodes::new(vectors, metric, stop)
+        {
+            self.made.get_or_init(|| codes.map(Made::Rows));
+        }
     }
 
     pub fn bytes(&self) -> usize {
-        let made = self.made.get().and_then(Option::as_ref);
-        made.map_or(0, Codes::bytes)
+        match self.made.get() {
+            Some(Some(Made::Blocks(codes))) => codes.bytes(),
+            Some(Some(Made::Rows(codes))) => codes.bytes(),
+            Some(None) | None => 0,
+        }
     }
 }

@@ -129,25 +129,42 @@ pub(crate) fn ef_search(
     }
 }
 
-/// Distances that a walk computes for each node of its list, about.
-const DISTANCES_PER_NODE: f32 = 20.0;
-
-/// Whether a walk with a list of `ef` costs less than comparing the query with each of the `live`
-/// rows that may be returned, of `seen` that are walked: it goes on until `ef` of them were met.
-pub(crate) fn pays(ef: usize, live: usize, seen: usize) -> bool {
-    let share = live as f32 / (seen as f32).max(1.0);
-    live == seen || ef as f32 * DISTANCES_PER_NODE < live as f32 * share
+/// How rows that no walk meets are compared with the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// By their vectors.
+    Distance,
+    /// By codes of one bit a component.
+    Code,
 }
 
-/// How many hops a walk for which [`pays`] spoke may take, before comparing with each of the `live` rows is cheaper
+impl Look {
+    /// Rows that cost as much as a hop of a walk, about: it computes twenty distances, and a code
+    /// costs an eighth of one.
+    const fn rows_per_hop(self) -> f32 {
+        match self {
+            Self::Distance => 20.0,
+            Self::Code => 160.0,
+        }
+    }
+}
+
+/// Whether a walk with a list of `ef` costs less than a `look` at each of the `live` rows that may be
+/// returned, of `seen` that are walked: it goes on until `ef` of them were met.
+pub(crate) fn pays(ef: usize, live: usize, seen: usize, look: Look) -> bool {
+    let share = live as f32 / (seen as f32).max(1.0);
+    live == seen || ef as f32 * look.rows_per_hop() < live as f32 * share
+}
+
+/// How many hops a walk for which [`pays`] spoke may take, before a `look` at each of the `live` rows is cheaper
 /// after all: where the rows that may be returned are far from the query, a walk first goes through
-/// all that are near. Half of what those comparisons cost, so that both cost half as much again at most.
-pub(crate) fn hops_max(ef: usize, live: usize, seen: usize) -> u32 {
+/// all that are near. Half of what those looks cost, so that both cost half as much again at most.
+pub(crate) fn hops_max(ef: usize, live: usize, seen: usize, look: Look) -> u32 {
     if live == seen {
         return u32::MAX;
     }
     let expected = ef as f32 * seen as f32 / (live as f32).max(1.0);
-    let half = live as f32 / DISTANCES_PER_NODE / 2.0;
+    let half = live as f32 / look.rows_per_hop() / 2.0;
     half.max(expected * MARGIN) as u32
 }
 

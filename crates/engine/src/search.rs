@@ -22,7 +22,7 @@ use crate::keys::Keys;
 use crate::limits::{EF_MAX, K_MAX};
 use crate::query::{Effort, Hits, Looked, SearchRequest, SelectFields, Stage};
 use crate::schema::{VectorField, VectorKind};
-use crate::segment::Outcome;
+use crate::segment::{Outcome, Question};
 use crate::shape::By;
 use crate::snapshot::{RECORD_BYTES, Snapshot, check_answer};
 use crate::stop::Stop;
@@ -378,9 +378,16 @@ impl Snapshot {
             let allowed = allowed(source);
             let rows = allowed.map(|it| &it.rows);
             scratch.hide(hidden.filter(|it| it.source == source).map(|it| it.row));
-            let outcome = segment.search(
-                field, query, k, effort, rows, at, stop, scratch, scans, found,
-            )?;
+            let question = Question {
+                field,
+                query,
+                k,
+                effort,
+                allowed: rows,
+                at,
+                stop,
+            };
+            let outcome = segment.search(&question, scratch, scans, found)?;
             if let (Some(clock), Some(since)) = (clock, since) {
                 let spent = clock.now().saturating_sub(since);
                 stages.push(Stage {

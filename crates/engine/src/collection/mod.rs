@@ -494,7 +494,7 @@ impl Collection {
             let _until_here = Scheduled(this, |backlog| &mut backlog.codes_scheduled);
             view.segments
                 .iter()
-                .for_each(|segment| segment.make_codes());
+                .for_each(|segment| segment.make_codes(|| this.is_closed()));
             view.memtables.iter().for_each(|it| it.table.make_codes());
         });
     }

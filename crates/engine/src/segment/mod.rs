@@ -7,6 +7,7 @@ mod filtered;
 mod indexes;
 mod key_index;
 mod mapped;
+mod nearest;
 mod open;
 #[cfg(not(fuzzing))]
 mod sections;
@@ -14,7 +15,6 @@ mod sections;
 pub(crate) mod sections;
 mod words;
 
-use std::cell::Cell;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,28 +23,26 @@ use std::sync::{Arc, OnceLock};
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::Bitmap;
-use cairn_index::flat::TopK;
-use cairn_index::{HOPS_PER_LOOK, Hit, Scratch};
 use cairn_storage::{SectionId, SegmentReader, StorageError};
 
 use crate::block_cache::BlockCache;
-use crate::codes::{ALLOWED_MIN, DEVIATIONS, LazyCodes, ScanSpace, may_use_codes};
-use crate::effort::{self, Curve, Growth};
+use crate::codes::LazyCodes;
+use crate::effort::Curve;
 use crate::error::{Error, Result};
 use crate::expiry::{Expiry, Moment};
 use crate::keys::{Key, Keys};
 use crate::manifest::SegmentEntry;
-use crate::query::Effort;
 use crate::retained::{FileId, Retained};
 use crate::schema::{VectorField, VectorKind};
 use crate::sort::sort_until;
 use crate::stop::Stop;
 use crate::tombstones::Tombstones;
 use crate::ulid::Ulid;
-use crate::vectors::{FieldGraph, FieldQuery, Matrix};
+use crate::vectors::{FieldGraph, Matrix};
 
 pub(crate) use build::{BuildPlan, GraphPlan, Meta, MetaVector, Origin, RowSource, build};
 pub(crate) use fields::ReadAhead;
+pub(crate) use nearest::{Outcome, Question};
 pub(crate) use open::{
     check_contents, deletions_path, is_there, open, read_deletions, salvage, segment_path,
     verify_file, verify_stored, write_deletions,
@@ -117,20 +115,9 @@ struct SegmentField {
     mapped: Option<Arc<Mapped>>,
     graph: Option<FieldGraph>,
     curve: Option<Curve>,
-    /// Where there is no graph.
+    /// In blocks where there is no graph, else row by row.
     codes: LazyCodes,
     may_have_codes: bool,
-}
-
-/// What a search of one segment or memtable did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
-    pub path: &'static str,
-    /// Rows that could be returned.
-    pub matches: usize,
-    pub ef: usize,
-    pub hops: u64,
-    pub distances: u64,
 }
 
 impl SegmentField {
@@ -294,105 +281,15 @@ impl Segment {
         self.fields[field].curve.as_ref()
     }
 
-    /// The `k` nearest rows that a snapshot at `at` sees, or of those of them that are `allowed`,
-    /// nearest first; at least `min(k, such rows)` of them.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one question, asked by the search alone"
-    )]
-    pub fn search(
-        &self,
-        field: usize,
-        query: &FieldQuery,
-        k: usize,
-        wanted: Effort,
-        allowed: Option<&Bitmap>,
-        at: Moment,
-        stop: &Stop,
-        scratch: &mut Scratch,
-        space: &mut ScanSpace,
-        hits: &mut Vec<Hit>,
-    ) -> Result<Outcome> {
-        let SegmentField {
-            metric,
-            vectors,
-            graph,
-            curve,
-            codes,
-            may_have_codes,
-            ..
-        } = &self.fields[field];
-        let accept = |row: u32| match allowed {
-            Some(rows) => rows.contains(row),
-            None => self.sees(row, at) || planted(Bug::SearchReturnsDeleted),
-        };
-        let due = || stop.is_due();
-        let seen = self.rows() - self.count_gone(at);
-        let live = allowed.map_or(seen, Bitmap::count);
-        let growth = graph.as_ref().map_or(Growth::Added, FieldGraph::growth);
-        let ef = effort::ef_search(wanted, k, seen, curve.as_ref(), growth)
-            .filter(|ef| effort::pays(*ef, live, seen));
-        if let (Some(graph), Some(ef)) = (graph, ef) {
-            let looks = Cell::new(0);
-            let most = effort::hops_max(ef, live, seen) / HOPS_PER_LOOK;
-            let enough = || due() || looks.replace(looks.get() + 1) > most;
-            let found = graph.search(vectors, query, k, ef, accept, scratch, enough, hits);
-            stop.check()?;
-            self.fields[field].check(&self.reader)?;
-            // Deletions can cut a graph into islands; the promise of k results stands.
-            if let Ok(effort) = found
-                && hits.len() >= k.min(live)
-            {
-                return Ok(Outcome {
-                    path: graph.name(),
-                    matches: live,
-                    ef,
-                    hops: u64::from(effort.hops),
-                    distances: u64::from(effort.distances),
-                });
-            }
-        }
-        let rows = u32::try_from(self.rows()).expect("rows are counted in 32 bits");
-        let tie = |a: u32, b: u32| self.keys.compare(a as usize, b as usize);
-        let by_codes = graph.is_none()
-            && *may_have_codes
-            && may_use_codes(wanted)
-            && live * ALLOWED_MIN >= self.rows();
-        let codes = by_codes.then(|| codes.get(self.rows(), space)).flatten();
-        let coded = codes.zip(vectors.as_f32()).zip(query.as_f32());
-        let plain = if vectors.has_rows() { "flat" } else { "sparse" };
-        let (path, found) = match coded {
-            Some(((codes, vectors), query)) => {
-                let (space, mut top) = (&mut space.codes, TopK::new(k));
-                let found = codes.scan(
-                    vectors, query, DEVIATIONS, accept, tie, due, space, &mut top,
-                );
-                hits.clear();
-                top.finish(tie, hits);
-                ("codes", found)
-            }
-            None => {
-                let few = allowed.filter(|_| live * 2 < self.rows());
-                let rows = 0..rows;
-                let found = vectors.search(*metric, query, k, rows, few, accept, tie, due, hits);
-                (plain, found)
-            }
-        };
-        stop.check()?;
-        self.fields[field].check(&self.reader)?;
-        Ok(Outcome {
-            path,
-            matches: live,
-            ef: 0,
-            hops: 0,
-            distances: found.map_or(0, |effort| u64::from(effort.distances)),
-        })
-    }
-
-    /// Makes the codes that searches asked for.
-    pub fn make_codes(&self) {
+    /// Makes the codes that searches asked for, unless `stop` returns true.
+    pub fn make_codes(&self, stop: impl Fn() -> bool) {
         for field in &self.fields {
-            if let Some(vectors) = field.vectors.as_f32() {
+            let Some(vectors) = field.vectors.as_f32() else {
+                continue;
+            };
+            if field.graph.is_some() {
+                field.codes.make_rows(vectors, field.metric, &stop);
+            } else {
                 field.codes.make(vectors, field.metric);
             }
         }

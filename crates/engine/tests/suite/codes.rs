@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use cairn_engine::{
-    Collection, Compaction, Database, Effort, Hits, IndexKind, Job, Key, KeyType, MetricName,
-    Options, SearchRequest, Snapshot, Stop,
+    Collection, Compaction, Database, DeclaredField, Effort, Filter, Hits, IndexKind, Job, Key,
+    KeyType, MetricName, Options, Schema, SearchRequest, Snapshot, Stop,
 };
 use cairn_testkit::{SimDisk, data, sim_env};
 
@@ -191,4 +191,73 @@ fn an_older_version_that_is_held_and_searched_often_is_searched_by_codes_too() {
     }
     let hits = search(&older, query, Effort::Recall(0.95));
     assert_eq!(paths(&hits), [("codes", true)]);
+}
+
+/// Of few rows a walk would meet too few, and of many it meets enough.
+#[test]
+fn the_few_rows_of_a_filter_under_a_graph_are_searched_by_codes() {
+    const ROWS: u64 = 4_000;
+    let home = Home::on(sim_env(&SimDisk::new()));
+    let database = home.open(without_merges());
+    let declared = Schema {
+        fields: vec![DeclaredField {
+            name: "n".into(),
+            kind: "int".into(),
+            text: Default::default(),
+        }],
+        ..schema(
+            KeyType::U64,
+            vec![vector_field(
+                "vector",
+                DIM as u32,
+                MetricName::L2,
+                IndexKind::Auto,
+            )],
+        )
+    };
+    let collection = database.create_collection("c", declared).unwrap();
+    let vectors = data::uniform(36, 4_100, DIM);
+    let rows = (0..ROWS).map(|key| row(key, &vectors).with("n", (key % 10) as i64));
+    put(&collection, &rows.collect::<Vec<_>>());
+    collection.compact(&Job::default()).unwrap();
+    remove(&collection, &(0..200).map(number).collect::<Vec<_>>());
+
+    let few = Filter::parse(br#"{"n":{"lt":2}}"#).unwrap();
+    let most = Filter::parse(br#"{"n":{"lt":9}}"#).unwrap();
+    let search = |filter: &Filter, at: usize, effort: Effort| {
+        let request = SearchRequest {
+            filter: Some(filter),
+            effort,
+            explain: true,
+            ..SearchRequest::new(&vectors[at * DIM..][..DIM], 10)
+        };
+        let snapshot = collection.snapshot().unwrap();
+        snapshot.search(&request, &Stop::never()).unwrap()
+    };
+    let usual = Effort::EfSearch(40);
+    let bytes = || collection.stats().unwrap().segments[0].bytes_memory;
+    assert_eq!(search(&few, 4_000, usual).stages[0].path, "flat");
+    let before = bytes();
+    for at in 4_000..4_020 {
+        search(&few, at, usual);
+    }
+    for at in 4_000..4_100 {
+        let (exact, coded) = (search(&few, at, Effort::Exact), search(&few, at, usual));
+        assert_eq!(keys(&coded), keys(&exact));
+        assert_eq!(coded.distances, exact.distances);
+        assert_eq!(
+            (exact.stages[0].path, coded.stages[0].path),
+            ("flat", "codes")
+        );
+        let (matches, measured) = (coded.stages[0].matches, coded.stages[0].distances);
+        assert!(
+            matches == 760 && measured < matches,
+            "{measured} of {matches}"
+        );
+    }
+    let took = bytes() - before;
+    assert!((ROWS * 32..ROWS * 64).contains(&took), "{took}");
+    let short = Effort::EfSearch(10);
+    assert_eq!(search(&most, 4_000, short).stages[0].path, "hnsw");
+    assert_eq!(search(&most, 4_000, Effort::Exact).stages[0].path, "flat");
 }

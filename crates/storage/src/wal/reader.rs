@@ -142,10 +142,21 @@ impl LogReader {
             // Windows overlap by a header, so that each is seen whole in one of them.
             let window = self.view(base, (WINDOW_BYTES + FRAME_HEADER_BYTES) as u64)?;
             let step = window.len().min(WINDOW_BYTES);
-            for (index, word) in window[..step].chunks(FRAME_ALIGN).enumerate() {
-                let at = index * FRAME_ALIGN;
+            let mut next = 0;
+            while next < step {
+                let at = next;
+                next += FRAME_ALIGN;
                 let here = base + at as u64;
-                if !recycled && word.iter().any(|byte| *byte != 0) {
+                let word = &window[at..next.min(step)];
+                if word.iter().all(|byte| *byte == 0) {
+                    // No header stands where its id would be zeros.
+                    let zeros = if log_id == 0 {
+                        0
+                    } else {
+                        leading_zeros(&window[at..])
+                    };
+                    next = next.max((at + zeros).saturating_sub(LOG_ID_AT));
+                } else if !recycled {
                     torn_end = torn_end.max((here + FRAME_ALIGN as u64).min(len));
                 }
                 let Some(bytes) = window.get(at..at + FRAME_HEADER_BYTES) else {
@@ -255,4 +266,15 @@ impl LogReader {
         let start = usize::try_from(offset - self.window_start).expect("inside the window");
         Ok(&self.window[start..start + wanted])
     }
+}
+
+/// Zeros that `bytes` begin with, to within 255 of how many there are.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 256;
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    BLOCK
+        * blocks
+            .iter()
+            .take_while(|block| **block == [0; BLOCK])
+            .count()
 }

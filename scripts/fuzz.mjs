@@ -1,4 +1,4 @@
-// Runs the fuzz targets of crates/fuzz, two at a time, each for CAIRN_FUZZ_SECONDS (15). Prints one TAP line for
+// Runs the fuzz targets of crates/fuzz, two at a time, each for CAIRN_FUZZ_SECONDS (10). Prints one TAP line for
 // each, with the number of executions, and one for their sum. What fails leaves its input in crates/fuzz/artifacts.
 //
 //   npm test -- fuzz                                     the share that continuous integration runs
@@ -11,9 +11,9 @@ import process from 'node:process'
 import { root } from './process.mjs'
 
 const folder = join(root, 'crates', 'fuzz')
-const seconds = Number(process.env['CAIRN_FUZZ_SECONDS'] ?? 15)
-/** All of them together in a run of the default length; three times as many were measured on a busy machine. */
-const executionsMin = 5_000_000 * Math.min(1, seconds / 15)
+const seconds = Number(process.env['CAIRN_FUZZ_SECONDS'] ?? 10)
+/** All of them together in a run of the default length; twice as many were measured on a busy machine. */
+const executionsMin = 5_000_000 * Math.min(1, seconds / 10)
 
 const targets = readdirSync(join(folder, 'targets'))
   .map((name) => name.replace(/\.rs$/, ''))

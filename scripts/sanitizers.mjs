@@ -32,12 +32,27 @@ const watched = {
   LSAN_OPTIONS: `suppressions=${leaks}:print_suppressions=0`,
 }
 
+/**
+ * Tests of what graphs find and how they are made on average. They take minutes here, and touch no memory that the
+ * others do not.
+ */
+const statistics = [
+  'a_measured_recall_is',
+  'a_row_is_found_too_easily_while_it_stands_in_the_graph',
+  'any_number_of_workers_inserts_all_rows_and_measures_about_the_same',
+  'finds_99_of_100_nearest_rows_with_ef_100',
+  'larger_ef_finds_more',
+  'recall_and_effort_are_those_of_the_baseline',
+  'the_histogram_follows_the_geometric_law',
+]
+const without = long ? [] : ['--', ...statistics.flatMap((name) => ['--skip', name])]
+
 const packages = (...names) => names.flatMap((name) => ['--package', `cairn-${name}`])
 
 const parts = [
   {
     title: 'distance, index, env and storage under AddressSanitizer and LeakSanitizer',
-    args: [...packages('distance', 'index', 'env', 'storage'), '--lib', '--tests'],
+    args: [...packages('distance', 'index', 'env', 'storage'), '--lib', '--tests', ...without],
   },
   {
     title: 'collections under AddressSanitizer and LeakSanitizer',

@@ -166,8 +166,9 @@ impl Body {
         (range.end - range.start) as usize / field.kind.value_bytes()
     }
 
-    /// Appends the row's vector as it is stored. Under cosine memory may hold the unit vector, of sparse ones it
-    /// has the index alone, and what is mapped is not compared with its checksum: then it is read from the file.
+    /// Appends the row's vector as it is stored. Under cosine memory may hold the unit vector, of those that differ
+    /// in length it has what searches need, and what is mapped is not compared with its checksum: then it is read
+    /// from the file.
     pub fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
         let id = vectors(field);
         let at = out.len();
@@ -360,7 +361,7 @@ impl Segment {
             && live * ALLOWED_MIN >= self.rows();
         let codes = by_codes.then(|| codes.get(self.rows(), space)).flatten();
         let coded = codes.zip(vectors.as_f32()).zip(query.as_f32());
-        let plain = if vectors.has_rows() { "flat" } else { "sparse" };
+        let plain = vectors.name();
         let (path, found) = match coded {
             Some(((codes, vectors), query)) => {
                 let (space, mut top) = (&mut space.codes, TopK::new(k));
@@ -374,6 +375,7 @@ impl Segment {
             None => {
                 let few = allowed.filter(|_| live * 2 < self.rows());
                 let rows = 0..rows;
+                hits.clear();
                 let found = vectors.search(*metric, query, k, rows, few, accept, tie, due, hits);
                 (plain, found)
             }

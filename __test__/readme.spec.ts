@@ -141,6 +141,34 @@ test('sparse vectors are found as the README says', async (t) => {
   t.is(fused.length, 1)
 })
 
+test('several vectors of a record are found as the README says', async (t) => {
+  const db = await openFor(t)
+  const pages = await db.collection('pages', {
+    vectors: { tokens: { dim: 2, metric: 'dot', type: 'multi' } },
+  })
+  const unit = [
+    [1, 0],
+    [0, 1],
+  ]
+  await pages.upsert([
+    { key: 'a', vector: unit },
+    { key: 'b', vector: new Float32Array([0.5, 0.5, 0, 0.5]) },
+  ])
+  const vector = [
+    [2, 0],
+    [0, 3],
+  ]
+  const best = await pages.search({ vector })
+  t.true(said.includes("// [ [ 'a', 5 ], [ 'b', 2.5 ] ]"))
+  t.deepEqual(
+    best.map(({ key, score }) => [key, score]),
+    [
+      ['a', 5],
+      ['b', 2.5],
+    ],
+  )
+})
+
 test('the commands of the README run, one after the other', async (t) => {
   const place = placeFor(t)
   const docs = await (

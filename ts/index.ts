@@ -42,6 +42,7 @@ export type {
   Key,
   MeasuredField,
   Selection,
+  MultiInput,
   SparseInput,
   SparseVector,
   Vector,

@@ -17,6 +17,9 @@ export interface SparseInput {
   readonly values: Float32Array | readonly number[]
 }
 
+/** Several vectors as they are given, at least one: each by itself, or all of them row by row. */
+export type MultiInput = Float32Array | readonly Vector[]
+
 /** What vectors are read as, by the type of their field. */
 interface VectorArrays {
   f32: Float32Array
@@ -24,6 +27,7 @@ interface VectorArrays {
   i8: Int8Array
   binary: Uint8Array
   sparse: SparseVector
+  multi: Float32Array[]
 }
 
 /** A vector of any field, as it is read. */
@@ -45,14 +49,22 @@ type ArrayOf<F> = F extends { readonly type: infer T extends VectorType }
 /** A vector of a field, as it is given: of `i8` and `binary` numbers are whole. */
 export type VectorInput<S extends Schema, N> = InputOf<VectorOf<S, N>>
 
-type InputOf<V> = V extends SparseVector ? SparseInput : V | readonly number[]
+type InputOf<V> = V extends SparseVector
+  ? SparseInput
+  : V extends readonly Float32Array[]
+    ? MultiInput
+    : V | readonly number[]
 
-/** Vectors of a field end to end; of a sparse field an array of them. */
+/** Vectors of a field end to end; of a field of type `sparse` or `multi` an array with one entry for each row. */
 export type Matrix<S extends Schema, N = VectorName<S>> = N extends unknown
   ? MatrixOf<VectorOf<S, N>>
   : never
 
-type MatrixOf<V> = V extends SparseVector ? readonly SparseInput[] : V
+type MatrixOf<V> = V extends SparseVector
+  ? readonly SparseInput[]
+  : V extends readonly Float32Array[]
+    ? readonly MultiInput[]
+    : V
 
 /** Any value a JSON-like field can hold. */
 export type Json =

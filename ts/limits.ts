@@ -6,6 +6,8 @@
 export const limits = {
   /** Components of a vector. */
   dimMax: 65_536,
+  /** Vectors of one record in a field of type `multi`, and of one query for it. */
+  vectorsMax: 4_096,
   /** Results of one search. */
   kMax: 10_000,
   /** Bytes of the words of one search in UTF-8. */

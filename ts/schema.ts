@@ -49,9 +49,12 @@ export interface VectorField {
    * `Float32Array`, and of `'f16'` rounded to 16 bits (at most 65,504 either way); `'i8'` as `Int8Array`; `'binary'`
    * as `Uint8Array` of `dim / 8` bytes. Distances are those of what is stored. `'sparse'` is given and read as
    * `{ indices, values }`, indexes rising and below `dim`; its metric is `'dot'`, and records that share no index with
-   * a query are not found by it. `'multi'` is not available yet.
+   * a query are not found by it. `'multi'` is one or more vectors a record, up to 4,096 (late interaction): given as
+   * an array of vectors, or as one `Float32Array` of `n * dim`, and read as `Float32Array[]`. Its distance is the sum,
+   * over the vectors of the query, of the smallest distance to any vector of the record; under `'dot'` that is minus
+   * MaxSim. It is searched exactly.
    */
-  readonly type?: VectorType | 'multi' | undefined
+  readonly type?: VectorType | undefined
   /**
    * Default `'auto'`: exact while small, an HNSW graph above. `'qg'` is a quantised graph above, larger, whose nodes have
    * codes of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
@@ -63,7 +66,7 @@ export interface VectorField {
 }
 
 /** What the vectors of a field are made of. */
-export type VectorType = 'f32' | 'f16' | 'i8' | 'binary' | 'sparse'
+export type VectorType = 'f32' | 'f16' | 'i8' | 'binary' | 'sparse' | 'multi'
 
 /** How distance is measured. Smaller is nearer for each. */
 export type Metric = 'cosine' | 'l2' | 'dot' | 'l1' | 'hamming'
@@ -221,7 +224,7 @@ const textNames = new Set(['type', 'language', 'weight'])
 const hnswNames = new Set(['kind', 'm', 'm0', 'mMax', 'efConstruction', 'levelMult'])
 const metrics: readonly Metric[] = ['cosine', 'l2', 'dot', 'l1', 'hamming']
 const indexKinds = ['auto', 'flat', 'hnsw', 'qg', 'ivf'] as const
-const vectorTypes = ['f32', 'f16', 'i8', 'binary', 'sparse', 'multi'] as const
+const vectorTypes: readonly VectorType[] = ['f32', 'f16', 'i8', 'binary', 'sparse', 'multi']
 const quantizers = ['auto', 'none', 'sq8', 'sq4', 'pq', 'rabitq'] as const
 
 /**
@@ -305,12 +308,10 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
     throw wrong('a binary field has whole bytes', 'a multiple of 8', dim, `${path}.dim`)
   }
   const index = indexShape(field['index'], `${path}.index`)
-  if (type === 'sparse') {
-    if (metric !== 'dot')
-      throw wrong('a sparse field has the metric dot', 'dot', metric, `${path}.metric`)
-    if (index.index === 'hnsw')
-      throw wrong('a sparse field has no graph', 'auto | flat', index.index, `${path}.index`)
-  }
+  if (type === 'sparse' && metric !== 'dot')
+    throw wrong('a sparse field has the metric dot', 'dot', metric, `${path}.metric`)
+  if (varies(type) && index.index !== 'auto' && index.index !== 'flat')
+    throw wrong(`a ${type} field has no graph`, 'auto | flat', index.index, `${path}.index`)
   if (index.index === 'qg' && (type !== 'f32' || (metric !== 'cosine' && metric !== 'l2'))) {
     throw wrong(
       'a quantised graph is over f32 vectors under cosine or l2',
@@ -324,12 +325,15 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
 
 function vectorType(type: unknown, path: string): VectorType {
   if (type === undefined) return 'f32'
-  const known = oneOf(type, vectorTypes, path)
-  if (known === 'multi') throw notYet(path, known)
-  return known
+  return oneOf(type, vectorTypes, path)
 }
 
-/** Numbers of a vector as it crosses over: its components, and of bits the bytes. Not of a sparse one. */
+/** Whether the vectors of a field differ in length as they cross over. */
+export function varies(type: VectorType): boolean {
+  return type === 'sparse' || type === 'multi'
+}
+
+/** Numbers of a vector as it crosses over: its components, and of bits the bytes. Not where they {@link varies | vary}. */
 export function widthOf({ dim, type }: Pick<VectorShape, 'dim' | 'type'>): number {
   return type === 'binary' ? dim / 8 : dim
 }

@@ -47,7 +47,10 @@ export type Keys<S extends Schema = Schema> =
 /** Many records, column by column. Every matrix is row-major, `rows * dim`. */
 export interface Columns<S extends Schema = Schema> {
   readonly keys: Keys<S>
-  /** A matrix by field, or one matrix where the schema has one vector field; of a sparse field an array of vectors. */
+  /**
+   * A matrix by field, or one matrix where the schema has one vector field; of a field of type `sparse` or `multi` an
+   * array with one entry for each row.
+   */
   readonly vectors: Matrix<S> | { readonly [N in VectorName<S>]?: Matrix<S, N> | undefined }
   /** An array of values by field, or one object a row. */
   readonly fields?: ColumnFields<S> | undefined
@@ -176,13 +179,14 @@ export type Hit<
   V extends boolean = false,
 > = StoredRecord<S, Sel, V> & {
   /**
-   * Smaller is nearer. `l2` is squared, `dot` is minus the product, `cosine` is 1 - cos, `hamming` the bits that differ. Of words, and of several
-   * sources together, it is minus the score.
+   * Smaller is nearer. `l2` is squared, `dot` is minus the product, `cosine` is 1 - cos, `hamming` the bits that differ. Of a field of type `multi`
+   * it is the sum of the smallest of these, over the vectors of the query. Of words, and of several sources together, it is minus the score.
    */
   readonly distance: number
   /**
-   * Larger is better. `cosine` 1 - distance, `dot` the product, others 1 / (1 + distance). Of words their BM25, of
-   * several sources the sum of `weight / (k + rank)`.
+   * Larger is better. `cosine` 1 - distance, `dot` the product, others 1 / (1 + distance). Of a field of type `multi`
+   * the sum of the greatest cosines or products (MaxSim). Of words their BM25, of several sources the sum of
+   * `weight / (k + rank)`.
    */
   readonly score: number
   /** With `highlight`: where the words stand. */
@@ -319,8 +323,8 @@ export type Rerank<
 /** Many questions of one shape. */
 export interface SearchBatchQuery<S extends Schema = Schema> extends SearchEffort {
   /**
-   * Row-major `queries * dim`, of a sparse field an array of vectors; or one such matrix by field name. Copied before
-   * the call returns.
+   * Row-major `queries * dim`, of a field of type `sparse` or `multi` an array with one entry for each query; or one
+   * such matrix by field name. Copied before the call returns.
    */
   readonly vectors: Matrix<S> | { readonly [N in VectorName<S>]?: Matrix<S, N> | undefined }
   /** Leave out records that it does not hold for. */

@@ -2,9 +2,9 @@
 import { CairnError } from './errors.js'
 import { ByteWriter } from './internal/byte-writer.js'
 import { limits } from './limits.js'
-import { sparseFloats } from './native/sparse.js'
-import { copyVector } from './native/to-native.js'
-import { widthOf, type VectorShape } from './schema.js'
+import { copyVector } from './native/components.js'
+import { varyingFloats } from './native/to-native.js'
+import { varies, widthOf, type VectorShape } from './schema.js'
 
 /** Memory kept between batches, for each block. */
 const keepBytes = 4 * 1024 * 1024
@@ -119,8 +119,8 @@ class VectorColumn {
 
   push(row: number, rows: number, vector: unknown): void {
     const at = this.#used
-    if (this.#field.type === 'sparse') {
-      const floats = sparseFloats(vector, this.#field)
+    if (varies(this.#field.type)) {
+      const floats = varyingFloats(vector, this.#field)
       this.#used += floats.length
       this.#room(this.#used, rows)
       this.#floats.set(floats, at)
@@ -156,8 +156,8 @@ class VectorColumn {
       this.#present = grown
     }
     if (this.#floats.length >= floats) return
-    // How long sparse vectors are is not known before they come.
-    const each = this.#field.type === 'sparse' ? 0 : this.#width
+    // How long those are that differ is not known before they come.
+    const each = varies(this.#field.type) ? 0 : this.#width
     const all = Math.min(rows * each, keepBytes / 4)
     const grown = new Float32Array(Math.max(floats, all, 2 * this.#floats.length))
     grown.set(this.#floats)

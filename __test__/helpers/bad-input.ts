@@ -13,6 +13,7 @@ export interface World {
   readonly strict: Collection
   readonly short: Collection
   readonly sparse: Collection
+  readonly several: Collection
 }
 
 /** One row: its title, its code, the call, and facts of the error. */
@@ -83,6 +84,9 @@ test.before(async () => {
   const sparse = await db.collection('sparse', {
     vectors: { s: { dim: 10, metric: 'dot', type: 'sparse' } },
   })
+  const several = await db.collection('several', {
+    vectors: { m: { dim: 2, metric: 'cosine', type: 'multi' } },
+  })
   await cos.upsert([
     { key: 'one', vector: [1, 2, 3, 4], fields: { text: 'one', int: 1 } },
     { key: 'two', vector: [4, 3, 2, 1] },
@@ -95,15 +99,22 @@ test.before(async () => {
     vectors: { halves: [1, 2, 3], bytes: [1, 2, 3], bits: new Uint8Array(3) },
   })
   await sparse.upsert({ key: 'one', vector: { indices: [1, 9], values: [1, 2] } })
-  world = { db, cos, ids, two, strict, short, sparse }
+  await several.upsert({
+    key: 'one',
+    vector: [
+      [1, 2],
+      [3, 4],
+    ],
+  })
+  world = { db, cos, ids, two, strict, short, sparse, several }
 })
 
 test.after.always(() => world.db.close())
 
 /** Everything there is, in a form that can be compared. */
-async function everything({ db, cos, ids, two, strict, short, sparse }: World): Promise<string> {
+async function everything({ db, ...own }: World): Promise<string> {
   const records: unknown[] = []
-  for (const collection of [cos, ids, two, strict, short, sparse]) {
+  for (const collection of Object.values(own)) {
     records.push(await collection.count())
     for await (const record of collection.scan({ vectors: true })) records.push(record)
   }

@@ -47,6 +47,7 @@ test('columns are typed as other programs want them', async (t) => {
       'key: Utf8',
       'body: FixedSizeList[3]<Float32>',
       'head: FixedSizeList[2]<Float32>',
+      'tokens: List<FixedSizeList[2]<Float32>>',
       'year: Int64',
       'seen: Timestamp<MILLISECOND, UTC>',
       'meta: Utf8',

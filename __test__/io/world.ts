@@ -5,7 +5,11 @@ import type { AnyVector } from '#ts/infer.js'
 
 /** A schema with a field of every type. */
 export const fullSchema = {
-  vectors: { body: { dim: 3, metric: 'cosine' }, head: { dim: 2, metric: 'l2' } },
+  vectors: {
+    body: { dim: 3, metric: 'cosine' },
+    head: { dim: 2, metric: 'l2' },
+    tokens: { dim: 2, metric: 'dot', type: 'multi' },
+  },
   fields: {
     title: 'text',
     lang: 'keyword',
@@ -35,7 +39,11 @@ const f32 = (...numbers: number[]): Float32Array => Float32Array.from(numbers)
 export const fullRows = [
   {
     key: 'all',
-    vectors: { body: f32(0.1, -0, 1e-45), head: f32(3.4028234663852886e38, -16777217) },
+    vectors: {
+      body: f32(0.1, -0, 1e-45),
+      head: f32(3.4028234663852886e38, -16777217),
+      tokens: [f32(0.1, -0), f32(1e-45, 3.4028234663852886e38), f32(0, 0)],
+    },
     fields: {
       title: 'Tides \u{1F30A} "quoted" \\ \u2028 \n\r\t\0',
       lang: '',
@@ -67,16 +75,19 @@ export const fullRows = [
   },
   {
     key: 'nulls',
-    vectors: { body: f32(1, 2, 3), head: f32(1, 2) },
+    vectors: { body: f32(1, 2, 3), head: f32(1, 2), tokens: [f32(1, 2)] },
     fields: {
       ...Object.fromEntries(Object.keys(fullSchema.fields).map((name) => [name, null])),
       undeclared: null,
     },
   },
-  { key: 'missing', vectors: { body: f32(3, 2, 1), head: f32(0, 1) } },
+  {
+    key: 'missing',
+    vectors: { body: f32(3, 2, 1), head: f32(0, 1), tokens: [f32(0, 1), f32(1, 0)] },
+  },
   {
     key: 'empty',
-    vectors: { body: f32(1, 0, 0), head: f32(0, 0) },
+    vectors: { body: f32(1, 0, 0), head: f32(0, 0), tokens: [f32(-1, -2)] },
     fields: {
       tags: [],
       counts: [],
@@ -92,7 +103,11 @@ export const fullRows = [
   },
   ...['\u00e9', '\u{10FFFF}', ' ', '\uFEFF', 'x'.repeat(1024), '"\\\n'].map((key, n) => ({
     key,
-    vectors: { body: f32(n + 0.7, Math.PI * n, 1 / 3), head: f32(n, 1 / 7) },
+    vectors: {
+      body: f32(n + 0.7, Math.PI * n, 1 / 3),
+      head: f32(n, 1 / 7),
+      tokens: Array.from({ length: n + 1 }, (_, at) => f32(at / 3, n)),
+    },
     fields: { year: n, price: n, meta: n, [key]: n },
   })),
 ]
@@ -106,15 +121,19 @@ export async function recordsOf(collection: Collection): Promise<unknown[]> {
   return records
 }
 
+/** The arrays that a vector is made of. */
+function partsOf(vector: AnyVector): (Float32Array | Int8Array | Uint8Array | Uint32Array)[] {
+  if (Array.isArray(vector)) return vector
+  return 'indices' in vector ? [vector.indices, vector.values] : [vector]
+}
+
 function bitsOf(vectors: Readonly<Record<string, AnyVector>>): Record<string, number[]> {
   const bytes = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
     new Uint8Array(buffer.slice(byteOffset, byteOffset + byteLength))
   return Object.fromEntries(
     Object.entries(vectors).map(([name, vector]) => [
       name,
-      'indices' in vector
-        ? [...bytes(vector.indices), ...bytes(vector.values)]
-        : [...bytes(vector)],
+      partsOf(vector).flatMap((part) => [part.length, ...bytes(part)]),
     ]),
   )
 }

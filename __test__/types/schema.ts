@@ -402,6 +402,26 @@ await sparse.search({ vector: { s: [1, 2] } })
 // @ts-expect-error nor is a dense one sparse
 await sparse.search({ vector: { d: { indices: [1], values: [1] } } })
 
+// Several vectors are read as an array of them, and given so, as numbers, or row by row.
+const several = await db.collection('several', {
+  vectors: { m: { dim: 2, metric: 'dot', type: 'multi' }, d: { dim: 2, metric: 'l2' } },
+})
+const severalHits = await several.search({
+  vector: { m: [[1, 2], new Float32Array(2)], d: [1, 2] },
+  vectors: true,
+})
+expectTypeOf(severalHits[0]!.vectors.m).toEqualTypeOf<Float32Array[]>()
+expectTypeOf(severalHits[0]!.vectors.d).toEqualTypeOf<Float32Array>()
+await several.upsert({
+  keys: ['a'],
+  vectors: { m: [new Float32Array(4)], d: new Float32Array(2) },
+})
+await several.searchBatch({ vectors: { m: [[[1, 2]], new Float32Array(4)] } })
+// @ts-expect-error numbers are no array of vectors
+await several.search({ vector: { m: [1, 2] } })
+// @ts-expect-error nor are several vectors one
+await several.search({ vector: { d: [[1, 2]] } })
+
 // A change of a schema changes the types.
 const changed = await docs.alter({
   addFields: { pages: 'int', notes: 'text[]' },

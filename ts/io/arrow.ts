@@ -19,6 +19,7 @@ import {
   TableRows,
   type FieldColumn,
   type TableLayout,
+  type VectorColumn,
 } from './table.js'
 import type { ExportOptions, TransferRecord } from './types.js'
 
@@ -97,7 +98,7 @@ function arrowSchema(lib: Lib, layout: TableLayout, metadata: string): Arrow.Sch
   const keyType = layout.key.kind === 'u64' ? new lib.Uint64() : new lib.Utf8()
   const fields: Arrow.Field[] = [
     new lib.Field(layout.key.column, keyType, false),
-    ...layout.vectors.map(({ column, dim }) => new lib.Field(column, vectorType(lib, dim), true)),
+    ...layout.vectors.map((field) => new lib.Field(field.column, columnType(lib, field), true)),
     ...layout.fields.map((field) => new lib.Field(field.column, fieldType(lib, field), true)),
     new lib.Field(layout.extra, new lib.Utf8(), true),
   ]
@@ -106,6 +107,11 @@ function arrowSchema(lib: Lib, layout: TableLayout, metadata: string): Arrow.Sch
 
 function vectorType(lib: Lib, dim: number): Arrow.FixedSizeList<Arrow.Float32> {
   return new lib.FixedSizeList(dim, new lib.Field('item', new lib.Float32(), false))
+}
+
+function columnType(lib: Lib, { dim, several }: VectorColumn): Arrow.DataType {
+  const type = vectorType(lib, dim)
+  return several ? new lib.List(new lib.Field('item', type, false)) : type
 }
 
 function fieldType(lib: Lib, { base, array }: FieldColumn): Arrow.DataType {
@@ -139,13 +145,33 @@ function batchOf(lib: Lib, schema: Arrow.Schema, rows: TableRows): Arrow.RecordB
       : baseData(lib, 'text', rows.keys.map(String))
   const children = [
     keys,
-    ...layout.vectors.map(({ dim }, at) => vectorData(lib, dim, rows.vectors[at] ?? [])),
+    ...layout.vectors.map((field, at) => columnData(lib, field, rows.vectors[at] ?? [])),
     ...layout.fields.map((field, at) => fieldData(lib, field, rows.fields[at] ?? [])),
     baseData(lib, 'text', rows.extra),
   ]
   const type = new lib.Struct(schema.fields)
   const data = lib.makeData({ type, length: rows.rows, nullCount: 0, children })
   return new lib.RecordBatch(schema, data as never)
+}
+
+function columnData(
+  lib: Lib,
+  field: VectorColumn,
+  rows: readonly (Float32Array | null)[],
+): Arrow.Data {
+  const { dim, several } = field
+  if (!several) return vectorData(lib, dim, rows)
+  const each = rows.flatMap((row) => {
+    const count = (row?.length ?? 0) / dim
+    return Array.from({ length: count }, (_, at) => row?.subarray(at * dim, (at + 1) * dim) ?? null)
+  })
+  const valueOffsets = new Int32Array(rows.length + 1)
+  for (const [at, row] of rows.entries()) {
+    valueOffsets[at + 1] = (valueOffsets[at] ?? 0) + (row?.length ?? 0) / dim
+  }
+  const type = columnType(lib, field) as Arrow.List
+  const child = vectorData(lib, dim, each)
+  return lib.makeData({ type, length: rows.length, ...nulls(rows), valueOffsets, child })
 }
 
 function vectorData(lib: Lib, dim: number, vectors: readonly (Float32Array | null)[]): Arrow.Data {

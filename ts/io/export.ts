@@ -6,7 +6,7 @@ import type { Filter } from '../filter.js'
 import type { AnyVector } from '../infer.js'
 import { limits } from '../limits.js'
 import { checkPath } from '../options.js'
-import type { Schema, StoredSchema } from '../schema.js'
+import type { Schema, StoredSchema, VectorType } from '../schema.js'
 import { checkSignal, throwIfAborted } from '../signal.js'
 import type { StoredRecord } from '../types.js'
 import { ArrowWriter } from './arrow.js'
@@ -215,7 +215,7 @@ function readOptions(
   const path = pathOf(target)
   const format = formatOf(given.format, path)
   const wanted = vectorsOf(given.vectors, schema)
-  refuseSparse(format, wanted, schema)
+  refuseUneven(format, wanted, schema)
   return {
     format,
     path,
@@ -236,13 +236,17 @@ function readOptions(
   }
 }
 
-/** Columns and matrices have a place for each component. */
-function refuseSparse(format: Format, wanted: boolean | string, { vectors }: StoredSchema): void {
+/** Columns and matrices have a place for each component, and a matrix has one vector a record. */
+function refuseUneven(format: Format, wanted: boolean | string, { vectors }: StoredSchema): void {
   if (format === 'jsonl' || wanted === false) return
   const names = typeof wanted === 'string' ? [wanted] : Object.keys(vectors)
-  const sparse = names.find((name) => vectors[name]?.type === 'sparse')
-  if (sparse === undefined) return
-  throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', format, 'format')
+  const has = (type: VectorType): boolean => names.some((name) => vectors[name]?.type === type)
+  if (has('sparse'))
+    throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', format, 'format')
+  // Of several fields the matrix itself asks for one.
+  const isMatrix = !format.startsWith('arrow') && format !== 'parquet' && names.length === 1
+  if (isMatrix && has('multi'))
+    throw wrong('a matrix has one vector a record', 'jsonl | arrow | parquet', format, 'format')
 }
 
 function pathOf(target: unknown): string | undefined {

@@ -100,24 +100,30 @@ function parquetSchema({ key, vectors, fields, extra }: TableLayout): SchemaElem
   return [
     { name: 'root', num_children: 2 + vectors.length + fields.length },
     { name: key.column, ...keyType, ...required },
-    ...vectors.flatMap(({ column }) =>
-      listOf(column, { name: 'element', type: 'FLOAT', ...required }),
-    ),
+    ...vectors.flatMap(({ column, several }) => {
+      const number = { name: 'element', type: 'FLOAT', ...required } as const
+      return listOf(column, several ? listOf('element', [number], required) : [number])
+    }),
     ...fields.flatMap(({ column, base, array }): SchemaElement[] => {
       const type = baseType(base)
       return array
-        ? listOf(column, { name: 'element', ...type, ...required })
+        ? listOf(column, [{ name: 'element', ...type, ...required }])
         : [{ name: column, ...type, ...optional }]
     }),
     { name: extra, ...text, ...optional },
   ]
 }
 
-function listOf(name: string, element: SchemaElement): SchemaElement[] {
+function listOf(
+  name: string,
+  element: readonly SchemaElement[],
+  repetition: typeof optional | typeof required = optional,
+): SchemaElement[] {
+  const list = { converted_type: 'LIST', logical_type: { type: 'LIST' }, num_children: 1 } as const
   return [
-    { name, ...optional, converted_type: 'LIST', logical_type: { type: 'LIST' }, num_children: 1 },
+    { name, ...repetition, ...list },
     { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
-    element,
+    ...element,
   ]
 }
 
@@ -150,8 +156,10 @@ function columnsOf(rows: TableRows): Writer.ColumnSource[] {
       ? // Bounds of numbers beyond 2^63 would be those of negative ones.
         { name: key.column, data: rows.keys.map(BigInt), statistics: false }
       : { name: key.column, data: rows.keys.map(String) },
-    ...vectors.map(({ column }, at): Writer.ColumnSource => {
-      const data = rows.vectors[at]?.map((vector) => (vector === null ? null : Array.from(vector)))
+    ...vectors.map(({ column, dim, several }, at): Writer.ColumnSource => {
+      const data = rows.vectors[at]?.map((row) =>
+        row === null ? null : cellsOf(row, dim, several),
+      )
       return {
         name: column,
         data: data ?? [],
@@ -170,6 +178,15 @@ function columnsOf(rows: TableRows): Writer.ColumnSource[] {
     }),
     { name: extra, data: rows.extra },
   ]
+}
+
+/** The numbers of a row, or those of each of its vectors. */
+function cellsOf(row: Float32Array, dim: number, several: boolean): unknown[] {
+  if (!several) return Array.from(row)
+  const count = row.length / dim
+  return Array.from({ length: count }, (_, at) =>
+    Array.from(row.subarray(at * dim, (at + 1) * dim)),
+  )
 }
 
 const magic = Buffer.from('PAR1')

@@ -1,11 +1,11 @@
 // Rows of any source as records of a collection.
 import { isObject, isPlainObject, wrong } from '../check.js'
 import { CairnError } from '../errors.js'
-import type { SparseInput } from '../infer.js'
+import type { MultiInput, SparseInput, Vector } from '../infer.js'
 import { setOwn } from '../msgpack/decode.js'
 import type { BaseType, FieldType, StoredSchema } from '../schema.js'
 import type { ImportOptions, TransferRecord } from './types.js'
-import { bytesOf, dateOf } from './values.js'
+import { bytesOf, dateOf, isVector } from './values.js'
 
 /** A row as a source has it: columns by name. */
 export type RawRow = Readonly<Record<string, unknown>>
@@ -80,6 +80,7 @@ export class RowMapping {
     const { vectors: fields } = this.#schema
     const type = Object.hasOwn(fields, field) ? fields[field]?.type : undefined
     if (type === 'sparse' && isPlainObject(value)) setOwn(vectors, field, sparseOf(value))
+    else if (type === 'multi') setOwn(vectors, field, multiOf(value, field))
     else setOwn(vectors, field, vectorOf(value, field, type !== 'i8' && type !== 'binary'))
   }
 
@@ -165,7 +166,7 @@ function badKey(expected: string, given: unknown): CairnError {
 }
 
 /** A vector of a row. */
-type RowVector = Float32Array | readonly number[] | SparseInput
+type RowVector = Float32Array | readonly number[] | SparseInput | MultiInput
 
 /** Parts of a sparse vector; what is wrong with them is for the write to refuse. */
 function sparseOf({ indices, values }: Readonly<Record<string, unknown>>): SparseInput {
@@ -175,7 +176,17 @@ function sparseOf({ indices, values }: Readonly<Record<string, unknown>>): Spars
   } as SparseInput
 }
 
-function vectorOf(value: unknown, field: string, isOfFloats: boolean): RowVector {
+/** Several vectors, each by itself or all of them end to end; what is wrong with them is for the write to refuse. */
+function multiOf(value: unknown, field: string): RowVector {
+  if (Array.isArray(value) && isVector(value[0])) {
+    return value.map((part: unknown) => vectorOf(part, field, true))
+  }
+  const all = vectorOf(value, field, true)
+  const isRight = Array.isArray(all) && all.every((part) => typeof part === 'number')
+  return isRight ? Float32Array.from(all) : all
+}
+
+function vectorOf(value: unknown, field: string, isOfFloats: boolean): Vector {
   if (value instanceof Float32Array && isOfFloats) return value
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
     return Array.from(value as unknown as ArrayLike<number | bigint>, Number)

@@ -13,7 +13,7 @@ import { damaged } from './faults.js'
 import { schemaOf } from './jsonl.js'
 import type { RawRow } from './rows.js'
 import type { TransferRecord } from './types.js'
-import { encodeMembers, encodeValue, numbersOf, parseJson } from './values.js'
+import { encodeMembers, encodeValue, isSeveral, numbersOf, parseJson } from './values.js'
 
 /** The name of our entry in the metadata of a file. */
 export const metadataKey = 'cairn'
@@ -38,6 +38,8 @@ export interface VectorColumn {
   readonly column: string
   /** Numbers of a vector: of bits a byte each. */
   readonly dim: number
+  /** Whether a row has several. */
+  readonly several: boolean
 }
 
 /** Which column holds what. */
@@ -69,7 +71,7 @@ export function layoutOf(
   const vectorColumns = vectorNames.map((name) => ({
     name,
     column: free(name),
-    dim: widthIn(schema, name) ?? 0,
+    ...(shapeIn(schema, name) ?? { dim: 0, several: false }),
   }))
   const fieldNames = Object.keys(schema.fields).filter((name) =>
     select === undefined ? true : select !== false && select.includes(name),
@@ -123,10 +125,10 @@ export function readMetadata(text: string): { schema: StoredSchema; layout: Tabl
     layout: {
       key: { column: textIn(key), kind: schema.key },
       vectors: pairsIn(vectors).map(([name, column]) => {
-        const dim = widthIn(schema, name)
-        if (dim === undefined)
+        const shape = shapeIn(schema, name)
+        if (shape === undefined)
           throw damaged('the metadata names a vector field of no schema', { field: name })
-        return { name, column, dim }
+        return { name, column, ...shape }
       }),
       fields: pairsIn(fields).map(([name, column]) => {
         const kind = Object.hasOwn(schema.fields, name) ? schema.fields[name] : undefined
@@ -158,7 +160,7 @@ export class TableRows {
   readonly #rowsMax: number
   readonly #bytesMax: number
   keys: (string | bigint)[] = []
-  /** By vector column. */
+  /** By vector column; several of a row end to end. */
   vectors: (Float32Array | null)[][] = []
   /** By field column. Values of `geo` and `json` are JSON. */
   fields: unknown[][] = []
@@ -196,7 +198,11 @@ export class TableRows {
 
   /** Takes a record, whole or not at all. */
   add({ key, vectors, fields }: TransferRecord): void {
-    const own = this.layout.vectors.map(({ name, dim }) => vectorIn(vectors, name, dim))
+    const own = this.layout.vectors.map((column) => vectorIn(vectors, column))
+    // As many as a row has is not known before it comes.
+    for (const [at, { several }] of this.layout.vectors.entries()) {
+      if (several) this.#bytes += 4 * (own[at]?.length ?? 0)
+    }
     const rest: Record<string, unknown> = { ...fields }
     const values = this.layout.fields.map((field) => {
       const value = Object.hasOwn(fields, field.name) ? fields[field.name] : undefined
@@ -214,23 +220,29 @@ export class TableRows {
   }
 }
 
-function widthIn({ vectors }: StoredSchema, name: string): number | undefined {
+function shapeIn(
+  { vectors }: StoredSchema,
+  name: string,
+): Pick<VectorColumn, 'dim' | 'several'> | undefined {
   const field = Object.hasOwn(vectors, name) ? vectors[name] : undefined
-  return field && widthOf(field)
+  return field && { dim: widthOf(field), several: field.type === 'multi' }
 }
 
 function vectorIn(
   vectors: TransferRecord['vectors'],
-  name: string,
-  dim: number,
+  { name, dim, several }: VectorColumn,
 ): Float32Array | null {
-  const vector = Object.hasOwn(vectors, name) ? numbersOf(vectors[name], name) : undefined
+  const vector = Object.hasOwn(vectors, name) ? vectors[name] : undefined
   if (vector === undefined) return null
-  if (vector.length !== dim) {
-    const details = { field: name, expected: dim, got: vector.length }
+  const parts = several && isSeveral(vector) ? vector : [numbersOf(vector, name) ?? []]
+  const wrong = parts.find(({ length }) => (several ? length % dim !== 0 : length !== dim))
+  if (wrong !== undefined) {
+    const details = { field: name, expected: dim, got: wrong.length }
     throw new CairnError('ERR_DIM_MISMATCH', 'a vector has the wrong length', details)
   }
-  return vector instanceof Float32Array ? vector : Float32Array.from(vector)
+  const [only] = parts
+  if (parts.length === 1 && only instanceof Float32Array) return only
+  return Float32Array.from(parts.flatMap((part) => Array.from(part)))
 }
 
 /** The value in the column of its field; `null` when it has to stand with the others. */

@@ -3,7 +3,7 @@ import type { Filter } from '../filter.js'
 import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
 import type { CairnError } from '../errors.js'
-import type { AnyVector, SparseInput } from '../infer.js'
+import type { AnyVector, MultiInput, SparseInput } from '../infer.js'
 import type { Schema } from '../schema.js'
 import type { IngestOptions } from '../types.js'
 
@@ -24,11 +24,14 @@ export type Format =
   | 'bvecs'
   | 'ivecs'
 
+/** A vector of a record on its way. */
+export type TransferVector = AnyVector | MultiInput | SparseInput | readonly number[]
+
 /** A record on its way. */
 export interface TransferRecord {
   readonly key: string | bigint
   /** Vectors by the name of their field. */
-  readonly vectors: { readonly [field: string]: AnyVector | SparseInput | readonly number[] }
+  readonly vectors: { readonly [field: string]: TransferVector }
   readonly fields: { readonly [name: string]: unknown }
 }
 

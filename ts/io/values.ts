@@ -6,8 +6,9 @@
 import { types } from 'node:util'
 import { isObject, isPlainObject, wrong } from '../check.js'
 import { CairnError } from '../errors.js'
-import type { SparseInput } from '../infer.js'
+import type { Vector } from '../infer.js'
 import { setOwn } from '../msgpack/decode.js'
+import type { TransferVector } from './types.js'
 
 const tags = new Set(['$date', '$bytes', '$int', '$object'])
 
@@ -80,15 +81,30 @@ export function encodeFloat(value: number): string {
 
 /** The numbers of a vector that has a place for each. */
 export function numbersOf(
-  vector: ArrayLike<number> | SparseInput | undefined,
+  vector: TransferVector | undefined,
   field: string,
 ): ArrayLike<number> | undefined {
-  if (vector === undefined || !('indices' in vector)) return vector
-  throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', vector, `vectors.${field}`)
+  if (vector === undefined) return undefined
+  const path = `vectors.${field}`
+  if ('indices' in vector)
+    throw wrong('sparse vectors are written as JSON lines alone', 'jsonl', vector, path)
+  if (isSeveral(vector)) throw wrong('a row of a matrix is one vector', 'numbers', vector, path)
+  return vector
+}
+
+/** Whether each element is a vector itself. */
+export function isSeveral(vector: TransferVector): vector is readonly Vector[] {
+  return Array.isArray(vector) && isVector(vector[0])
+}
+
+/** Whether a value may be a vector, and is no number. */
+export function isVector(value: unknown): boolean {
+  return Array.isArray(value) || types.isTypedArray(value)
 }
 
 /** A vector as JSON. */
-export function encodeVector(vector: ArrayLike<number> | SparseInput): string {
+export function encodeVector(vector: TransferVector): string {
+  if (isSeveral(vector)) return `[${Array.from(vector, encodeNumbers).join(',')}]`
   if (!('indices' in vector)) return encodeNumbers(vector)
   const { indices, values } = vector
   return `{"indices":${encodeNumbers(indices)},"values":${encodeNumbers(values)}}`

@@ -5,6 +5,7 @@ import { Decoder, setOwn } from '../msgpack/decode.js'
 import type { VectorType } from '../schema.js'
 import { meantInFilter } from '../internal/suggest.js'
 import type { Answer, BindingError, BindingFacet } from './binding.js'
+import { readMulti } from './multi.js'
 import { readSparse } from './sparse.js'
 
 /** The value of an answer. */
@@ -55,7 +56,7 @@ export interface VectorLayout {
 }
 
 /** A vector as it is read. */
-export type StoredArray = Float32Array | Int8Array | Uint8Array | SparseVector
+export type StoredArray = Float32Array | Int8Array | Uint8Array | SparseVector | Float32Array[]
 
 /** A record in reading order of its members; `vectors` and `vector` only when they were asked for. */
 export interface RowObject {
@@ -275,6 +276,7 @@ export class Block {
     if (type === 'i8') return Int8Array.from(this.#floats.subarray(start, end))
     if (type === 'binary') return Uint8Array.from(this.#floats.subarray(start, end))
     if (type === 'sparse') return readSparse(this.#words, this.#floats, start)
+    if (type === 'multi') return readMulti(this.#words, this.#floats, start, end)
     return this.#floats.slice(start, end)
   }
 

@@ -1,18 +1,17 @@
 // Vectors and keys as the addon takes them: one block of memory for many rows.
 import { types } from 'node:util'
 import { refuseUnsafeMemory } from '../check.js'
-import { CairnError, toCairnError, withDetails, type ErrorDetails } from '../errors.js'
+import { CairnError, toCairnError, withDetails } from '../errors.js'
 import { ByteWriter } from '../internal/byte-writer.js'
 import { describe } from '../internal/describe.js'
 import { isWellFormed } from '../internal/text.js'
 import { limits } from '../limits.js'
-import { widthOf, type VectorShape, type VectorType } from '../schema.js'
+import { varies, widthOf, type VectorShape } from '../schema.js'
+import { checkLength, copyVector, isOwnArray, notVector, vectorNames } from './components.js'
+import { multiFloats } from './multi.js'
 import { sparseFloats } from './sparse.js'
 
 const u64Max = 2n ** 64n - 1n
-
-/** An array of numbers in memory of its own. */
-type NumberArray = Float32Array | Int8Array | Uint8Array
 
 /**
  * A vector as 32-bit floats, not copied when it is that already; of bits a number for each byte.
@@ -21,7 +20,7 @@ type NumberArray = Float32Array | Int8Array | Uint8Array
  * each anyway.
  */
 export function toFloats(value: unknown, field: VectorShape): Float32Array {
-  if (field.type === 'sparse') return sparseFloats(value, field)
+  if (varies(field.type)) return varyingFloats(value, field)
   if (field.type !== 'binary' && field.type !== 'i8' && types.isFloat32Array(value)) {
     checkLength(value, field)
     return value
@@ -31,18 +30,23 @@ export function toFloats(value: unknown, field: VectorShape): Float32Array {
   return floats
 }
 
+/** A vector that says itself how long it is. */
+export function varyingFloats(value: unknown, field: VectorShape): Float32Array {
+  return field.type === 'sparse' ? sparseFloats(value, field) : multiFloats(value, field)
+}
+
 /** Vectors of one field, and how many there are; `rows` of them unless that is undefined. */
 export function toColumn(
   value: unknown,
   rows: number | undefined,
   field: VectorShape,
 ): { readonly floats: Float32Array; readonly count: number } {
-  if (field.type !== 'sparse') {
+  if (!varies(field.type)) {
     const floats = toMatrix(value, rows, field)
     return { floats, count: floats.length / widthOf(field) }
   }
   const details = { field: field.name }
-  if (!Array.isArray(value)) throw wrongVector(value, 'array of { indices, values }', details)
+  if (!Array.isArray(value)) throw notVector(value, `array of ${vectorNames[field.type]}`, details)
   const count = value.length
   if (rows !== undefined && count !== rows) {
     throw new CairnError('ERR_DIM_MISMATCH', 'the column has the wrong length', {
@@ -58,7 +62,7 @@ export function toColumn(
       got: count,
     })
   }
-  const vectors = Array.from({ length: count }, (_, index) => sparseAt(value[index], index, field))
+  const vectors = Array.from({ length: count }, (_, index) => varyingAt(value[index], index, field))
   return { floats: endToEnd(vectors), count }
 }
 
@@ -73,26 +77,11 @@ export function endToEnd(vectors: readonly Float32Array[]): Float32Array {
   return floats
 }
 
-function sparseAt(value: unknown, index: number, field: VectorShape): Float32Array {
+function varyingAt(value: unknown, index: number, field: VectorShape): Float32Array {
   try {
-    return sparseFloats(value, field)
+    return varyingFloats(value, field)
   } catch (error) {
     throw withDetails(toCairnError(error), { index })
-  }
-}
-
-/** Copies a vector of a length that its field says into a matrix. */
-export function copyVector(
-  value: unknown,
-  into: Float32Array,
-  at: number,
-  field: VectorShape,
-): void {
-  if (isOwnArray(value, field.type)) {
-    checkLength(value, field)
-    into.set(value, at)
-  } else {
-    copyNumbers(value, into, at, field)
   }
 }
 
@@ -103,7 +92,7 @@ export function toMatrix(
   field: VectorShape,
 ): Float32Array {
   const details = { field: field.name }
-  if (!isOwnArray(value, field.type)) throw wrongVector(value, arrayNames[field.type], details)
+  if (!isOwnArray(value, field.type)) throw notVector(value, vectorNames[field.type], details)
   refuseUnsafeMemory(value, details)
   const width = widthOf(field)
   const expected = rows === undefined ? `a multiple of ${width}` : rows * width
@@ -115,81 +104,6 @@ export function toMatrix(
     })
   }
   return types.isFloat32Array(value) ? value : Float32Array.from(value)
-}
-
-const arrayNames: Readonly<Record<VectorType, string>> = {
-  sparse: '{ indices, values }',
-  f32: 'Float32Array',
-  f16: 'Float32Array',
-  i8: 'Int8Array',
-  binary: 'Uint8Array',
-}
-
-/** Whether a value is the array that vectors of this type are given as. */
-function isOwnArray(value: unknown, type: VectorType): value is NumberArray {
-  if (type === 'i8') return types.isInt8Array(value)
-  if (type === 'binary') return types.isUint8Array(value)
-  return types.isFloat32Array(value)
-}
-
-function checkLength(value: NumberArray, field: VectorShape): void {
-  const width = widthOf(field)
-  if (types.isSharedArrayBuffer(value.buffer)) refuseUnsafeMemory(value, { field: field.name })
-  if (value.length === width) return
-  refuseUnsafeMemory(value, { field: field.name })
-  throw wrongLength(value.length, width, { field: field.name })
-}
-
-function copyNumbers(value: unknown, into: Float32Array, at: number, field: VectorShape): void {
-  const width = widthOf(field)
-  const details = { field: field.name }
-  if (!Array.isArray(value)) {
-    throw wrongVector(value, `${arrayNames[field.type]} or number[]`, details)
-  }
-  if (value.length !== width) throw wrongLength(value.length, width, details)
-  for (let index = 0; index < width; index += 1) {
-    const component: unknown = value[index]
-    if (typeof component !== 'number') {
-      throw wrongVector(component, 'number', { ...details, component: index })
-    }
-    const float = Math.fround(component)
-    if (!Number.isFinite(float)) {
-      throw new CairnError(
-        'ERR_NOT_FINITE',
-        'a component is NaN, infinite, or too large for 32 bits',
-        {
-          ...details,
-          component: index,
-          got: String(component),
-        },
-      )
-    }
-    // Rounding could make a whole number of one that is none.
-    if (float !== component && (field.type === 'i8' || field.type === 'binary')) {
-      throw new CairnError('ERR_INVALID_ARGUMENT', 'a component is no whole number', {
-        ...details,
-        component: index,
-        got: String(component),
-      })
-    }
-    into[at + index] = float
-  }
-}
-
-function wrongLength(got: number, expected: number, details: ErrorDetails): CairnError {
-  return new CairnError('ERR_DIM_MISMATCH', 'the vector has the wrong length', {
-    ...details,
-    expected,
-    got,
-  })
-}
-
-function wrongVector(value: unknown, expected: string, details: ErrorDetails): CairnError {
-  return new CairnError('ERR_INVALID_ARGUMENT', 'not a vector', {
-    ...details,
-    expected,
-    got: describe(value),
-  })
 }
 
 /** Appends a string key in UTF-8 and gives where it ends. */

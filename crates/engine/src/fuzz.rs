@@ -24,6 +24,7 @@ pub fn changes(bytes: &[u8]) {
         VectorKind::F16,
         VectorKind::I8,
         VectorKind::Sparse,
+        VectorKind::Multi,
     ];
     for (key, kind) in [KeyType::String, KeyType::U64]
         .into_iter()

@@ -132,7 +132,7 @@ pub use shape::{
 pub use snapshot::Snapshot;
 pub use stop::{Job, ProgressFn, Stop};
 pub use structure::Alteration;
-pub use vectors::sparse_vector;
+pub use vectors::{multi_vector, sparse_vector};
 pub use verify::{Problem, ProblemKind, Report, Unlocked, VerifyOptions, verify_directory};
 pub use versions::{VersionId, VersionInfo};
 

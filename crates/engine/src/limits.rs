@@ -2,6 +2,8 @@
 
 /// Components of a vector.
 pub const DIM_MAX: usize = 65_536;
+/// Vectors of one record in a field of type `multi`, and of one query for it.
+pub const VECTORS_MAX: usize = 4_096;
 /// Results of one search.
 pub const K_MAX: usize = 10_000;
 /// Rows of one batch.

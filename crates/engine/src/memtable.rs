@@ -77,6 +77,9 @@ struct FieldShape {
     may_have_codes: bool,
 }
 
+/// A field of vectors as its schema has it, and what is needed of it here.
+type Field<'a> = (&'a VectorField, &'a FieldShape);
+
 struct Chunk {
     /// The vectors as given, per field; empty where memory has them as they are stored.
     raw: Vec<VectorRows>,
@@ -144,15 +147,20 @@ impl Memtable {
 
     /// Bytes that the rows of `batch` would add, but for the words of their texts.
     pub fn bytes_of(&self, batch: &WriteBatch) -> usize {
-        let bytes =
-            |(shape, column): (&FieldShape, &Option<VectorColumn>)| match (column, shape.bytes) {
-                (None, _) => 0,
-                (Some(_), Some(bytes)) => bytes * batch.keys.len(),
-                (Some(column), None) => 3 * size_of_val(&column.data[..]),
-            };
-        let vectors: usize = self.fields.iter().zip(&batch.vectors).map(bytes).sum();
+        let bytes = |((field, shape), column): (Field<'_>, &Option<VectorColumn>)| {
+            let column = column.as_ref();
+            column.map_or(0, |column| match shape.bytes {
+                Some(bytes) => bytes * batch.keys.len(),
+                None => field.memory_of(column.data.len()),
+            })
+        };
+        let vectors: usize = self.shapes().zip(&batch.vectors).map(bytes).sum();
         let payloads = batch.payloads.as_ref().map_or(0, |it| it.bytes.len());
         vectors + payloads + batch.keys.bytes() + batch.keys.len() * ROW_OVERHEAD_BYTES
+    }
+
+    fn shapes(&self) -> impl Iterator<Item = Field<'_>> {
+        self.vectors.iter().zip(&self.fields)
     }
 
     /// Whether some change here, a deletion elsewhere included, is in no log.
@@ -200,11 +208,11 @@ impl Memtable {
             }
         }
         drop(newest);
-        let bytes = |(shape, vector): (&FieldShape, &&[f32])| {
-            // Once as it was given, and an entry of its index takes about as much again.
-            shape.bytes.unwrap_or(3 * size_of_val(*vector))
+        let bytes = |((field, shape), vector): (Field<'_>, &&[f32])| {
+            let bytes = shape.bytes;
+            bytes.unwrap_or_else(|| field.memory_of(vector.len()))
         };
-        let vectors: usize = self.fields.iter().zip(row.vectors).map(bytes).sum();
+        let vectors: usize = self.shapes().zip(row.vectors).map(bytes).sum();
         let bytes = vectors + row.key.bytes() + row.payload.len() + words + ROW_OVERHEAD_BYTES;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.rows.store(rows + 1, Ordering::Release);
@@ -389,38 +397,48 @@ impl Memtable {
         let mut found = Vec::new();
         let (mut distances, mut coded) = (0, false);
         for (index, (first, chunk)) in self.chunks_of(rows).into_iter().enumerate() {
-            let chunk = chunk.read();
-            let count = chunk.created.len().min(rows - first);
-            let is_full = count == chunk_rows(index);
-            let accept = |row: u32| match allowed {
-                Some(rows) => rows.contains(row_number(first) + row),
-                None => chunk.sees(row as usize, moment),
-            };
-            let tie = |a: u32, b: u32| -> KeyOrder { chunk.keys.compare(a as usize, b as usize) };
-            let (vectors, due) = (&chunk.prepared[field], || stop.is_due());
-            let codes = (by_codes && is_full).then(|| chunk.codes[field].get(count, space));
-            let coded_rows = codes.flatten().zip(vectors.as_f32()).zip(query.as_f32());
-            let searched = match coded_rows {
-                Some(((codes, vectors), query)) => {
-                    coded = true;
-                    let (space, mut top) = (&mut space.codes, TopK::new(k));
-                    let scanned = codes.scan(
-                        vectors, query, DEVIATIONS, accept, tie, due, space, &mut top,
-                    );
-                    top.finish(tie, &mut found);
-                    scanned
+            let mut from = 0;
+            // A chunk that takes long is let go of now and then: whoever writes waits for it.
+            loop {
+                let chunk = chunk.read();
+                let count = chunk.created.len().min(rows - first);
+                let is_full = count == chunk_rows(index);
+                let accept = |row: u32| match allowed {
+                    Some(rows) => rows.contains(row_number(first) + row),
+                    None => chunk.sees(row as usize, moment),
+                };
+                let tie =
+                    |a: u32, b: u32| -> KeyOrder { chunk.keys.compare(a as usize, b as usize) };
+                let (vectors, due) = (&chunk.prepared[field], || stop.is_due());
+                let until = count.min(vectors.rows_at_once(query).saturating_add(from));
+                let codes = (by_codes && is_full).then(|| chunk.codes[field].get(count, space));
+                let coded_rows = codes.flatten().zip(vectors.as_f32()).zip(query.as_f32());
+                let searched = match coded_rows {
+                    Some(((codes, vectors), query)) => {
+                        coded = true;
+                        let (space, mut top) = (&mut space.codes, TopK::new(k));
+                        let scanned = codes.scan(
+                            vectors, query, DEVIATIONS, accept, tie, due, space, &mut top,
+                        );
+                        top.finish(tie, &mut found);
+                        scanned
+                    }
+                    None => {
+                        let (metric, rows) = (shape.metric, row_number(from)..row_number(until));
+                        vectors.search(metric, query, k, rows, None, accept, tie, due, &mut found)
+                    }
+                };
+                let Ok(effort) = searched else {
+                    found.clear();
+                    stop.check()?;
+                    break;
+                };
+                distances += u64::from(effort.distances);
+                from = until;
+                if from == count {
+                    break;
                 }
-                None => {
-                    let (metric, rows) = (shape.metric, 0..row_number(count));
-                    vectors.search(metric, query, k, rows, None, accept, tie, due, &mut found)
-                }
-            };
-            let Ok(effort) = searched else {
-                found.clear();
-                stop.check()?;
-                continue;
-            };
-            distances += u64::from(effort.distances);
+            }
             let first = row_number(first);
             hits.extend(found.drain(..).map(|hit| cairn_index::Hit {
                 row: first + hit.row,

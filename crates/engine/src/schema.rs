@@ -64,6 +64,8 @@ pub enum VectorKind {
     Binary,
     /// 32-bit floats of which only some are there; see [`sparse_vector`](crate::sparse_vector).
     Sparse,
+    /// One or more vectors of 32-bit floats a record; see [`multi_vector`](crate::multi_vector).
+    Multi,
 }
 
 impl VectorKind {
@@ -73,7 +75,7 @@ impl VectorKind {
 
     /// Whether its vectors are of different lengths.
     pub(crate) fn varies(self) -> bool {
-        self == Self::Sparse
+        matches!(self, Self::Sparse | Self::Multi)
     }
 }
 
@@ -457,12 +459,13 @@ impl VectorField {
     /// Whether memory holds vectors of length one, and the given ones are kept beside them. Rounded ones
     /// are compared as they are.
     pub(crate) fn normalises(&self) -> bool {
-        self.kind == VectorKind::F32 && self.metric == MetricName::Cosine
+        let is_of_f32 = matches!(self.kind, VectorKind::F32 | VectorKind::Multi);
+        is_of_f32 && self.metric == MetricName::Cosine
     }
 
     /// Whether memtables keep vectors as they were given beside those that searches compare.
     pub(crate) fn keeps_given(&self) -> bool {
-        self.normalises() || self.kind == VectorKind::Sparse
+        self.normalises() || self.kind.varies()
     }
 
     fn validate_kind(&self) -> Result<()> {

@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use cairn_distance::Metric;
 use cairn_env::{Bug, Clock, planted};
 use cairn_filter::{Bitmap, Filter};
 use cairn_index::{Hit, Scratch};
@@ -37,6 +36,9 @@ const HITS_PER_CHECK: usize = 64;
 /// Rows whose space a thread keeps between searches: 1.5 MiB for candidates, half a MiB for hits.
 const KEPT_MAX: usize = 64 * 1024;
 
+/// Bytes of a query that a thread keeps room for, beyond what one vector takes.
+const QUERY_BYTES_MAX: usize = 1024 * 1024;
+
 cairn_env::sync::thread_local! {
     /// What searches of this thread reuse, so that a warm search allocates only its answer.
     static SPACE: RefCell<Space> = RefCell::default();
@@ -61,6 +63,13 @@ impl Space {
         self.candidates.shrink_to(KEPT_MAX);
         self.found.clear();
         self.found.shrink_to(KEPT_MAX);
+        // One of thousands of vectors takes as much.
+        if let Some(query) = &self.query
+            && query.spare_bytes() > QUERY_BYTES_MAX
+        {
+            self.query = None;
+            self.prepared = Vec::new();
+        }
     }
 }
 
@@ -439,13 +448,13 @@ impl Snapshot {
         hits: &mut Hits,
     ) -> Result<()> {
         let view = self.view();
-        let metric = self.schema().vectors[request.field].metric.metric();
+        let field = &self.schema().vectors[request.field];
         for (number, candidate) in candidates.iter().enumerate() {
             if number % HITS_PER_CHECK == HITS_PER_CHECK - 1 {
                 stop.check()?;
             }
-            if request.is_within(metric, candidate.distance) {
-                let score = metric.score(candidate.distance);
+            if request.is_within(field, candidate.distance) {
+                let score = field.score(request.vector, candidate.distance);
                 push_hit(view, &request.select.fields, candidate, score, hits)?;
             }
         }
@@ -455,11 +464,10 @@ impl Snapshot {
 
 impl SearchRequest<'_> {
     /// Whether a record at this distance is not to be left out.
-    pub(crate) fn is_within(&self, metric: Metric, distance: f32) -> bool {
+    pub(crate) fn is_within(&self, field: &VectorField, distance: f32) -> bool {
+        let score = || field.score(self.vector, distance);
         self.max_distance.is_none_or(|max| distance <= max)
-            && self
-                .min_score
-                .is_none_or(|min| metric.score(distance) >= min)
+            && self.min_score.is_none_or(|min| score() >= min)
     }
 }
 

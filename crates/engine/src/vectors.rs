@@ -18,21 +18,27 @@ use cairn_filter::Bitmap;
 use cairn_index::flat::{self, TopK};
 use cairn_index::qg::{self, QuantisedGraph};
 use cairn_index::{
-    Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, Point, Progress, Query,
-    Scratch, SparseIndex, Stopped, Vectors, Workers,
+    Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, MultiQuery,
+    MultiVectors, Point, Progress, Query, Scratch, SparseIndex, Stopped, Vectors, Workers,
 };
 
 use crate::effort::Growth;
 use crate::schema::{VectorField, VectorKind};
 
-pub use varying::sparse_vector;
-pub(crate) use varying::{VectorRows, entries};
+pub(crate) use varying::{VectorRows, entries, refuse_wild, refuse_zero};
+pub use varying::{multi_vector, sparse_vector};
+
+use varying::several;
 
 /// Rows in memory are padded to whole cache lines.
 const LINE_BYTES: usize = 64;
 
+/// Bytes compared in a millisecond, about.
+const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
 // What callers see to.
-const WITHOUT_ROWS: &str = "of sparse vectors the index alone is in memory";
+const WITHOUT_ROWS: &str = "vectors that differ in length are not in memory as they are stored";
+const PREPARED: &str = "a query is prepared for its field";
 const WITHOUT_GRAPH: &str = "no graph is over vectors that differ in length";
 const NOT_QUANTISED: &str = "a quantised graph is over vectors of f32";
 
@@ -51,13 +57,15 @@ macro_rules! each {
 }
 
 /// The vectors of one field, as searches compare them: as they are stored, but for `f32` under cosine,
-/// which are brought to length one. Of sparse ones the index by which they are searched.
+/// which are brought to length one. Of sparse ones the index by which they are searched, of several a record
+/// their rows.
 pub(crate) enum Matrix {
     F32(Vectors),
     F16(Vectors<f16>),
     I8(Vectors<i8>),
     Bits(Vectors<u8>),
     Sparse(SparseIndex),
+    Multi(MultiVectors),
 }
 
 /// A query for one field.
@@ -67,6 +75,7 @@ pub(crate) enum FieldQuery {
     I8(Query<i8>),
     Bits(Query<u8>),
     Sparse(Vec<(u32, f32)>),
+    Multi(MultiQuery),
 }
 
 /// The graph over one field.
@@ -135,7 +144,7 @@ macro_rules! stored {
             fn query(query: &FieldQuery) -> &Query<Self> {
                 match query {
                     FieldQuery::$kind(query) => query,
-                    _ => unreachable!("a query is prepared for its field"),
+                    _ => unreachable!("{PREPARED}"),
                 }
             }
 
@@ -178,13 +187,13 @@ fn to_half(value: f32) -> f16 {
 impl VectorKind {
     /// Whether stored bytes are those of the values on their way.
     pub(crate) fn is_stored_as_given(self) -> bool {
-        matches!(self, Self::F32 | Self::Sparse)
+        matches!(self, Self::F32 | Self::Sparse | Self::Multi)
     }
 
     /// Bytes that one value takes where it is stored.
     pub(crate) fn value_bytes(self) -> usize {
         match self {
-            Self::F32 | Self::Sparse => 4,
+            Self::F32 | Self::Sparse | Self::Multi => 4,
             Self::F16 => 2,
             Self::I8 | Self::Binary => 1,
         }
@@ -193,7 +202,9 @@ impl VectorKind {
     /// Appends values as they are stored.
     pub(crate) fn encode(self, values: &[f32], out: &mut Vec<u8>) {
         match self {
-            Self::F32 | Self::Sparse => out.extend_from_slice(bytemuck::cast_slice(values)),
+            Self::F32 | Self::Sparse | Self::Multi => {
+                out.extend_from_slice(bytemuck::cast_slice(values));
+            }
             Self::F16 => encode::<f16>(values, out),
             Self::I8 => encode::<i8>(values, out),
             Self::Binary => encode::<u8>(values, out),
@@ -204,7 +215,9 @@ impl VectorKind {
     pub(crate) fn decode(self, bytes: &[u8], out: &mut [f32]) {
         debug_assert_eq!(bytes.len(), out.len() * self.value_bytes());
         match self {
-            Self::F32 | Self::Sparse => bytemuck::cast_slice_mut(out).copy_from_slice(bytes),
+            Self::F32 | Self::Sparse | Self::Multi => {
+                bytemuck::cast_slice_mut(out).copy_from_slice(bytes);
+            }
             Self::F16 => decode::<f16>(bytes, out),
             Self::I8 => decode::<i8>(bytes, out),
             Self::Binary => decode::<u8>(bytes, out),
@@ -228,7 +241,7 @@ fn decode<T: Stored>(bytes: &[u8], out: &mut [f32]) {
 }
 
 impl Matrix {
-    /// Room for `rows` vectors of a field.
+    /// Room for `rows` vectors of a field; where they differ in length, it grows.
     pub fn of(field: &VectorField, rows: usize) -> Self {
         let width = field.width();
         match field.kind {
@@ -237,6 +250,7 @@ impl Matrix {
             VectorKind::I8 => Self::I8(Vectors::of(width, rows)),
             VectorKind::Binary => Self::Bits(Vectors::of(width, rows)),
             VectorKind::Sparse => Self::Sparse(SparseIndex::default()),
+            VectorKind::Multi => Self::Multi(MultiVectors::new(width)),
         }
     }
 
@@ -248,27 +262,45 @@ impl Matrix {
             VectorKind::F16 => Self::F16(Vectors::lent(width, lender, scales)),
             VectorKind::I8 => Self::I8(Vectors::lent(width, lender, scales)),
             VectorKind::Binary => Self::Bits(Vectors::lent(width, lender, scales)),
-            VectorKind::Sparse => unreachable!("an index is lent by nobody"),
+            VectorKind::Sparse | VectorKind::Multi => unreachable!("{WITHOUT_ROWS}"),
         }
     }
 
     pub fn len(&self) -> usize {
-        each!(self, vectors => vectors.len(), Matrix::Sparse(index) => index.len())
+        each!(
+            self,
+            vectors => vectors.len(),
+            Matrix::Sparse(index) => index.len(),
+            Matrix::Multi(vectors) => vectors.len()
+        )
     }
 
     /// Memory that the rows occupy.
     pub fn bytes(&self) -> usize {
-        each!(self, vectors => vectors.bytes(), Matrix::Sparse(index) => index.memory())
+        each!(
+            self,
+            vectors => vectors.bytes(),
+            Matrix::Sparse(index) => index.memory(),
+            Matrix::Multi(vectors) => vectors.bytes()
+        )
     }
 
     /// Values of a row, where all have as many.
     pub fn width(&self) -> usize {
-        each!(self, vectors => vectors.dim(), Matrix::Sparse(_) => 0)
+        each!(self, vectors => vectors.dim(), Matrix::Sparse(_) | Matrix::Multi(_) => 0)
     }
 
-    /// Whether it has the vectors themselves, and not only an index of them.
+    /// Whether vectors can be read out of it: those that differ in length cannot.
     pub fn has_rows(&self) -> bool {
-        !matches!(self, Self::Sparse(_))
+        !matches!(self, Self::Sparse(_) | Self::Multi(_))
+    }
+
+    /// What searches call their way through it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sparse(_) => "sparse",
+            _ => "flat",
+        }
     }
 
     /// The matrix, where it is of `f32`.
@@ -299,6 +331,7 @@ impl Matrix {
             Self::Sparse(index) => {
                 index.push(entries(vector));
             }
+            Self::Multi(vectors) => push_several(vectors, several(vector), normalise),
         }
     }
 
@@ -318,11 +351,11 @@ impl Matrix {
             Self::F16(vectors) => push(vectors, bytes, |_| {}),
             Self::I8(vectors) => push(vectors, bytes, |_| {}),
             Self::Bits(vectors) => push(vectors, bytes, |_| {}),
-            Self::Sparse(_) => unreachable!("{WITHOUT_ROWS}"),
+            Self::Sparse(_) | Self::Multi(_) => unreachable!("{WITHOUT_ROWS}"),
         }
     }
 
-    /// Writes a row's values to `out`; not of sparse vectors, of which nothing but an index is here.
+    /// Writes a row's values to `out`, where it [has rows](Self::has_rows).
     pub fn read(&self, row: u32, out: &mut [f32]) {
         fn read<T: Stored>(vectors: &Vectors<T>, row: u32, out: &mut [f32]) {
             for (value, &stored) in out.iter_mut().zip(vectors.row(row)) {
@@ -334,11 +367,23 @@ impl Matrix {
             Self::F16(vectors) => read(vectors, row, out),
             Self::I8(vectors) => read(vectors, row, out),
             Self::Bits(vectors) => read(vectors, row, out),
-            Self::Sparse(_) => unreachable!("{WITHOUT_ROWS}"),
+            Self::Sparse(_) | Self::Multi(_) => unreachable!("{WITHOUT_ROWS}"),
         }
     }
 
-    /// [`flat::search`] of the accepted rows, or of those that are `listed`.
+    /// Rows that a search goes through in a millisecond or so where one of them may take long; else all.
+    pub fn rows_at_once(&self, query: &FieldQuery) -> usize {
+        match (self, query) {
+            (Self::Multi(vectors), FieldQuery::Multi(query)) => {
+                let row_bytes = vectors.bytes() / vectors.len().max(1);
+                (BYTES_AT_ONCE / (row_bytes * query.len()).max(1)).max(1)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    /// [`flat::search`] of the accepted rows, or of those that are `listed`. Of several vectors a row, what
+    /// `hits` has is kept as far as it is among the nearest: so rows may be searched some at a time.
     ///
     /// # Errors
     /// As that one.
@@ -374,12 +419,41 @@ impl Matrix {
             },
             Matrix::Sparse(index) => {
                 let FieldQuery::Sparse(query) = query else {
-                    unreachable!("a query is prepared for its field")
+                    unreachable!("{PREPARED}")
                 };
                 index.search(query, k, rows, accept, tie, stop, hits)
+            },
+            Matrix::Multi(vectors) => {
+                let FieldQuery::Multi(query) = query else {
+                    unreachable!("{PREPARED}")
+                };
+                let (kernels, mut top) = (Kernels::new(metric), TopK::new(k));
+                for hit in hits.drain(..) {
+                    top.push(hit.distance, hit.row, &tie);
+                }
+                let effort = match listed {
+                    Some(listed) => {
+                        let listed = listed.iter();
+                        vectors.scan(kernels, query, listed, accept, &tie, stop, &mut top)?
+                    }
+                    None => vectors.scan(kernels, query, rows, accept, &tie, stop, &mut top)?,
+                };
+                top.finish(tie, hits);
+                Ok(effort)
             }
         )
     }
+}
+
+/// Appends a row of several vectors, `[count * dim]`.
+fn push_several(vectors: &mut MultiVectors, values: &[f32], normalise: bool) {
+    let dim = vectors.dim();
+    let count = values.len() / dim;
+    let lost = usize::from(planted(Bug::MultiVectorForgetsLastVector) && count > 1);
+    vectors.fill(count - lost, |at, row| {
+        row.copy_from_slice(&values[at * dim..(at + 1) * dim]);
+        bring_to_length_one(row, normalise);
+    });
 }
 
 /// Does so if `wanted`. A zero vector was refused before it got here; it stays as it is.
@@ -424,6 +498,18 @@ impl FieldQuery {
             return slot.insert(Self::Sparse(query));
         }
         normalised.clear();
+        if field.kind == VectorKind::Multi {
+            normalised.extend_from_slice(several(vector));
+            for vector in normalised.chunks_exact_mut(field.width()) {
+                bring_to_length_one(vector, field.normalises());
+            }
+            let mut query = match slot.take() {
+                Some(Self::Multi(query)) => query,
+                _ => MultiQuery::default(),
+            };
+            query.set(normalised, field.width());
+            return slot.insert(Self::Multi(query));
+        }
         normalised.extend_from_slice(vector);
         bring_to_length_one(normalised, field.normalises());
         let old = slot.take();
@@ -436,9 +522,18 @@ impl FieldQuery {
             (VectorKind::F16, _) => Self::F16(set(None, normalised)),
             (VectorKind::I8, _) => Self::I8(set(None, normalised)),
             (VectorKind::Binary, _) => Self::Bits(set(None, normalised)),
-            (VectorKind::Sparse, _) => unreachable!("prepared above"),
+            (VectorKind::Sparse | VectorKind::Multi, _) => unreachable!("prepared above"),
         };
         slot.insert(query)
+    }
+
+    /// Bytes that it keeps beyond what one vector takes.
+    pub fn spare_bytes(&self) -> usize {
+        match self {
+            Self::Multi(query) => query.bytes(),
+            Self::Sparse(entries) => entries.capacity() * size_of::<(u32, f32)>(),
+            _ => 0,
+        }
     }
 
     /// The query, where it is of `f32`.
@@ -479,7 +574,7 @@ impl FieldGraph {
                 let (graph, points) = built.map_err(|error| error.to_string())?;
                 Ok((Stored::wrap(graph), points))
             },
-            Matrix::Sparse(_) => unreachable!("{WITHOUT_GRAPH}")
+            Matrix::Sparse(_) | Matrix::Multi(_) => unreachable!("{WITHOUT_GRAPH}")
         )
     }
 
@@ -525,7 +620,7 @@ impl FieldGraph {
             VectorKind::F16 => Self::F16(Graph::read(bytes, rows)?),
             VectorKind::I8 => Self::I8(Graph::read(bytes, rows)?),
             VectorKind::Binary => Self::Bits(Graph::read(bytes, rows)?),
-            VectorKind::Sparse => Self::F32(Graph::read(&[], rows)?),
+            VectorKind::Sparse | VectorKind::Multi => Self::F32(Graph::read(&[], rows)?),
         })
     }
 
@@ -584,7 +679,7 @@ impl FieldGraph {
                 let (graph, query) = (graph_over(self, vectors), Stored::query(query));
                 graph.search(vectors, query, k, ef, accept, scratch, stop, hits)
             },
-            Matrix::Sparse(_) => unreachable!("{WITHOUT_GRAPH}")
+            Matrix::Sparse(_) | Matrix::Multi(_) => unreachable!("{WITHOUT_GRAPH}")
         )
     }
 }

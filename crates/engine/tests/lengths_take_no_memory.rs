@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_engine::{
     Code, Database, HnswSettings, IndexKind, Job, KeyType, MetricName, Options, VectorField,
-    VectorKind, WriteKind, WriteOptions, sparse_vector,
+    VectorKind, WriteKind, WriteOptions, multi_vector, sparse_vector,
 };
 use cairn_env::{Access, Env, InlineThreads, MemoryDisk, SeededEntropy};
 use cairn_storage::{
@@ -106,9 +106,13 @@ fn small_database() -> Files {
         kind: VectorKind::Sparse,
         ..vector_field("s", 50, MetricName::Dot, IndexKind::Auto)
     };
+    let several = VectorField {
+        kind: VectorKind::Multi,
+        ..vector_field("m", 3, MetricName::L2, IndexKind::Auto)
+    };
     let shape = schema(
         KeyType::String,
-        vec![vector_field("v", 4, MetricName::L2, hnsw), sparse],
+        vec![vector_field("v", 4, MetricName::L2, hnsw), sparse, several],
     );
     let home = Home::on(restored(&Vec::new()));
     let database = home.open(Options::default());
@@ -116,7 +120,9 @@ fn small_database() -> Files {
     let row = |n: u32| {
         let vector = [n as f32, 1.0, (n % 7) as f32, 0.5];
         let sparse = sparse_vector(&[n % 40, 40 + n % 10], &[0.5, n as f32]);
-        let vectors = vec![Some(vector.to_vec()), Some(sparse)];
+        let several = vec![n as f32; 3 * (1 + n as usize % 4)];
+        let several = Some(multi_vector(&several, 3));
+        let vectors = vec![Some(vector.to_vec()), Some(sparse), several];
         Row::of(text(format!("key {n}")), vectors).with("n", i64::from(n))
     };
     put(&collection, &(0..1_200).map(row).collect::<Vec<_>>());

@@ -134,6 +134,8 @@ pub enum Bug {
     IgnoresCutMapping,
     /// The inverted index of a segment lacks the first entry of each vector.
     SparseIndexLosesEntry,
+    /// Of several vectors of a record the last one is not searched.
+    MultiVectorForgetsLastVector,
     /// A collection has its new structure before that is durable.
     AltersBeforePublishing,
     /// The memtables of each collection may take the whole budget.
@@ -144,7 +146,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 69] = [
         Self::SkipWalSync,
         Self::SkipDirSync,
         Self::RenameBeforeSync,
@@ -210,6 +212,7 @@ impl Bug {
         Self::MapsUnchecked,
         Self::IgnoresCutMapping,
         Self::SparseIndexLosesEntry,
+        Self::MultiVectorForgetsLastVector,
         Self::AltersBeforePublishing,
         Self::BudgetIsEachOnesOwn,
         Self::QuantisedGraphReturnsDeleted,

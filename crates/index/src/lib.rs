@@ -12,6 +12,7 @@
 //! | a faster one over rows that stay       | [`qg::QuantisedGraph`]                      |
 //! | rows that arrive one by one            | [`Graph::with_capacity`], [`Graph::insert`] |
 //! | rows of which most components are zero | [`SparseIndex`]                             |
+//! | several vectors a row                  | [`MultiVectors`]                            |
 //!
 //! Distances come from [`cairn_distance`]: smaller is nearer for every metric, `l2` is squared.
 //! Cosine expects rows and queries of `f32` to be of unit length. Graphs and exact scans take rows of any
@@ -26,6 +27,7 @@ pub mod flat;
 mod hit;
 mod hnsw;
 mod input;
+mod multi;
 mod parallel;
 pub mod qg;
 mod query;
@@ -39,6 +41,7 @@ pub use cairn_quantize::{Progress, SingleThread, Workers};
 
 pub use hit::{Effort, HOPS_PER_LOOK, Hit, Stopped};
 pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Report, Scratch};
+pub use multi::{MultiQuery, MultiVectors};
 pub use query::Query;
 pub use recall::Point;
 pub use sparse::SparseIndex;

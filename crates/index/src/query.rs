@@ -59,14 +59,14 @@ impl<T: Component> Query<T> {
     /// # Panics
     /// If `vector` is longer than the row.
     pub fn set(&mut self, vector: &[T]) {
-        let row = &mut self.components[self.start..self.start + self.stride];
+        let row = self.padded_mut();
         row[..vector.len()].copy_from_slice(vector);
         row[vector.len()..].fill(T::default());
     }
 
     /// Replaces the vector by what `components` gives; allocates nothing. What does not fit is left out.
     pub fn fill(&mut self, components: impl Iterator<Item = T>) {
-        let row = &mut self.components[self.start..self.start + self.stride];
+        let row = self.padded_mut();
         let padded = components.chain(std::iter::repeat(T::default()));
         for (slot, component) in row.iter_mut().zip(padded) {
             *slot = component;
@@ -89,6 +89,12 @@ impl<T: Component> Query<T> {
     #[must_use]
     pub fn padded(&self) -> &[T] {
         &self.components[self.start..self.start + self.stride]
+    }
+
+    /// The same to be written to.
+    #[inline]
+    pub(crate) fn padded_mut(&mut self) -> &mut [T] {
+        &mut self.components[self.start..self.start + self.stride]
     }
 }
 

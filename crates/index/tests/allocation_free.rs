@@ -8,7 +8,10 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn_index::{HnswConfig, Metric, Query, Scratch, SingleThread, flat, qg};
+use cairn_distance::Kernels;
+use cairn_index::{
+    HnswConfig, Metric, MultiQuery, MultiVectors, Query, Scratch, SingleThread, flat, qg,
+};
 use common::{Random, build, clustered, matrix};
 
 struct Counting;
@@ -53,6 +56,11 @@ fn warm_searches_allocate_nothing() {
     let mut query = Query::new(&queries[0], vectors.stride());
     let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
     let mut top = flat::TopK::new(10);
+    let mut several = MultiVectors::new(20);
+    for record in rows.chunks(7) {
+        several.push(&record.concat());
+    }
+    let mut question = MultiQuery::default();
     let mut pass = || {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         for vector in &queries {
@@ -98,6 +106,15 @@ fn warm_searches_allocate_nothing() {
                 &mut top,
             )
             .unwrap();
+            hits.clear();
+            top.finish(tie, &mut hits);
+            top.reset(10);
+            question.set(vector, 20);
+            let (kernels, rows) = (Kernels::new(Metric::L2), 0..several.len() as u32);
+            let never = || false;
+            several
+                .scan(kernels, &question, rows, |_| true, tie, never, &mut top)
+                .unwrap();
             hits.clear();
             top.finish(tie, &mut hits);
         }

@@ -81,8 +81,8 @@ pub struct BindingVectorField {
     pub dim: u32,
     /// `cosine`, `l2`, `dot`, `l1` or `hamming`.
     pub metric: String,
-    /// `f32`, `f16`, `i8`, `binary` or `sparse`. Vectors cross over as floats: of a binary field a byte each, of
-    /// a sparse one as the engine's `sparse_vector` makes them.
+    /// `f32`, `f16`, `i8`, `binary`, `sparse` or `multi`. Vectors cross over as floats: of a binary field a byte
+    /// each, of a sparse one as the engine's `sparse_vector` makes them, of several as its `multi_vector` does.
     #[napi(js_name = "type")]
     pub kind: String,
     /// `auto`, `flat`, `hnsw` or `qg`.
@@ -232,6 +232,7 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         "i8" => VectorKind::I8,
         "binary" => VectorKind::Binary,
         "sparse" => VectorKind::Sparse,
+        "multi" => VectorKind::Multi,
         other => return Err(unknown("type of vectors", other).text("field", field.name)),
     };
     Ok(VectorField {
@@ -329,6 +330,7 @@ fn kind_name(kind: VectorKind) -> &'static str {
         VectorKind::I8 => "i8",
         VectorKind::Binary => "binary",
         VectorKind::Sparse => "sparse",
+        VectorKind::Multi => "multi",
     }
 }
 

@@ -19,8 +19,8 @@ use crate::keys::{Key, KeyState, Keys};
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use crate::payload;
 use crate::query::SelectFields;
-use crate::schema::{MetricName, Schema, VectorField, VectorKind};
-use crate::vectors::VectorRows;
+use crate::schema::{Schema, VectorField, VectorKind};
+use crate::vectors::{VectorRows, refuse_wild, refuse_zero};
 use crate::view::{Place, View};
 
 /// Sees every write, those of the running group included.
@@ -172,32 +172,18 @@ pub(crate) fn check_vector(vector: &[f32], field: &VectorField) -> Result<()> {
     if field.kind.varies() {
         return field.check_varying(vector);
     }
-    // Or-ing over all components vectorises; returning at the first one does not.
-    let wild = vector.iter().fold(false, |wild, x| wild | !x.is_finite());
-    if wild {
-        let component = vector.iter().position(|x| !x.is_finite()).unwrap_or(0);
-        return Err(Error::new(Code::NotFinite, "a component is not finite")
-            .number("component", component)
-            .text("got", vector[component].to_string()));
-    }
+    refuse_wild(vector)?;
     check_values(vector, field.kind)?;
-    let is_zero = |x: &f32| match field.kind {
-        VectorKind::F16 => f16::from_f32(*x).to_f32() == 0.0,
-        _ => *x == 0.0,
-    };
-    if field.metric == MetricName::Cosine && vector.iter().all(is_zero) {
-        return Err(Error::new(
-            Code::ZeroVector,
-            "cosine has no direction for a zero vector",
-        ));
-    }
-    Ok(())
+    refuse_zero(vector, field.metric, |x| match field.kind {
+        VectorKind::F16 => f16::from_f32(x).to_f32() == 0.0,
+        _ => x == 0.0,
+    })
 }
 
 /// Refuses values that no component of this kind has.
 fn check_values(vector: &[f32], kind: VectorKind) -> Result<()> {
     let (low, high, whole, message) = match kind {
-        VectorKind::F32 | VectorKind::Sparse => return Ok(()),
+        VectorKind::F32 | VectorKind::Sparse | VectorKind::Multi => return Ok(()),
         VectorKind::F16 => {
             let most = f16::MAX.to_f32();
             (

@@ -153,8 +153,9 @@ impl Body {
         (range.end - range.start) as usize / field.kind.value_bytes()
     }
 
-    /// Appends the row's vector as it is stored. Under cosine memory may hold the unit vector, of sparse ones it
-    /// has the index alone, and what is mapped is not compared with its checksum: then it is read from the file.
+    /// Appends the row's vector as it is stored. Under cosine memory may hold the unit vector, of those that differ
+    /// in length it has what searches need, and what is mapped is not compared with its checksum: then it is read
+    /// from the file.
     pub fn vector(&self, row: u32, field: usize, out: &mut Vec<f32>) -> Result<()> {
         let id = vectors(field);
         let at = out.len();

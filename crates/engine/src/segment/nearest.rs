@@ -196,9 +196,9 @@ impl Nearest<'_> {
         let accept = |row| self.accepts(row);
         let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
         let (vectors, query, k) = (&field.vectors, asked.query, asked.k);
+        hits.clear();
         let spent = vectors.search(field.metric, query, k, rows, few, accept, tie, due, hits);
-        let path = if vectors.has_rows() { "flat" } else { "sparse" };
-        self.compared(path, spent)
+        self.compared(vectors.name(), spent)
     }
 
     fn compared(&self, path: &'static str, spent: Result<Spent, Stopped>) -> Outcome {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use cairn_env::{Bug, Env, planted};
 use cairn_filter::FieldIndex;
-use cairn_index::SparseIndex;
+use cairn_index::{MultiVectors, SparseIndex};
 use cairn_storage::{REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError};
 use cairn_text::TextIndex;
 
@@ -86,10 +86,7 @@ pub(crate) fn open(
         };
         let (vectors, mapped) = match lent {
             Some((vectors, mapped)) => (vectors, Some(mapped)),
-            None if field.kind == VectorKind::Sparse => {
-                (Matrix::Sparse(file.sparse_index(index, field, rows)?), None)
-            }
-            None => (file.vectors(index, field, rows)?, None),
+            None => (file.matrix(index, field, rows, &ends)?, None),
         };
         fields.push(SegmentField {
             metric: field.metric.metric(),
@@ -231,7 +228,7 @@ pub(crate) fn salvage(
 }
 
 /// Checks that the sections of an undamaged segment are those that `entry` of a manifest describes.
-/// Vectors are not looked at: any bytes of theirs are some.
+/// Vectors are not looked at where any bytes of theirs are some.
 ///
 /// # Errors
 /// As [`open`].
@@ -250,11 +247,10 @@ pub(crate) fn check_contents(
     KeyIndex::new(&keys).ok_or_else(|| file.corrupt("KEYS", "a key stands twice"))?;
     file.numbers(sections::VERSIONS, "VERSIONS", rows)?;
     for (index, field) in schema.vectors.iter().enumerate() {
+        let ends = file.vector_ends(index, field, rows)?;
         match field.kind {
-            VectorKind::Sparse => {
-                file.vector_ends(index, field, rows)?;
-                file.sparse_index(index, field, rows)?;
-            }
+            VectorKind::Sparse => drop(file.sparse_index(index, field, rows)?),
+            VectorKind::Multi => file.each_several(index, field, &ends, |_| {})?,
             _ => file.expect_vectors(index, field, rows)?,
         }
         file.graph(index, field, rows)?;
@@ -387,6 +383,64 @@ impl File<'_> {
         Keys::from_utf8(text, ends).map_err(|error| self.corrupt("KEYS", error.message()))
     }
 
+    /// What searches of a field need in memory. `ends`: of its vectors, where they differ in length.
+    fn matrix(
+        &self,
+        index: usize,
+        field: &VectorField,
+        rows: usize,
+        ends: &[u64],
+    ) -> Result<Matrix> {
+        match field.kind {
+            VectorKind::Sparse => Ok(Matrix::Sparse(self.sparse_index(index, field, rows)?)),
+            VectorKind::Multi => self.several(index, field, ends),
+            _ => self.vectors(index, field, rows),
+        }
+    }
+
+    fn several(&self, index: usize, field: &VectorField, ends: &[u64]) -> Result<Matrix> {
+        // A number for each row, and the rest are vectors; the section is as long as the ends say.
+        let bytes = ends.last().copied().unwrap_or(0) - 4 * ends.len() as u64;
+        let count = usize::try_from(bytes).unwrap_or(usize::MAX) / field.row_bytes();
+        let mut vectors = Matrix::Multi(MultiVectors::with_capacity(field.width(), count));
+        self.each_several(index, field, ends, |vector| {
+            vectors.push(vector, field.normalises());
+        })?;
+        Ok(vectors)
+    }
+
+    /// Hands over each row's vectors, checked, of a field that has several a row.
+    fn each_several(
+        &self,
+        index: usize,
+        field: &VectorField,
+        ends: &[u64],
+        mut each: impl FnMut(&[f32]),
+    ) -> Result<()> {
+        let id = sections::vectors(index);
+        let (mut values, mut start, mut rest) = (Vec::<f32>::new(), 0, ends);
+        while let Some(first) = rest.first() {
+            // Some whole rows at a time, and one at least.
+            let most = (*first).max(start + READ_BYTES as u64);
+            let (some, behind) = rest.split_at(rest.partition_point(|end| *end <= most));
+            let end = some.last().copied().unwrap_or(start);
+            values.resize((end - start) as usize / 4, 0.0);
+            self.reader.will_read(id, end..end + READ_BYTES as u64);
+            self.reader
+                .read_range(id, start, bytemuck::cast_slice_mut(&mut values))?;
+            let mut left = &values[..];
+            for end in some {
+                let (vector, others) = left.split_at((*end - start) as usize / 4);
+                let checked = field.check_varying(vector);
+                checked.map_err(|error| self.corrupt("VECTORS", error.message()))?;
+                each(vector);
+                (left, start) = (others, *end);
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
     fn vectors(&self, index: usize, field: &VectorField, rows: usize) -> Result<Matrix> {
         self.expect_vectors(index, field, rows)?;
         let mut vectors = Matrix::of(field, rows);
@@ -440,11 +494,9 @@ impl File<'_> {
             return Ok(Vec::new());
         }
         let ends = self.numbers(sections::vector_ends(index), "VECTOR_ENDS", rows)?;
-        // A vector is a number of its values, and then those.
-        let (least, most) = (field.row_bytes_least(), field.row_bytes_most());
         let fits = |(start, end): (u64, u64)| {
-            end.checked_sub(start)
-                .is_some_and(|bytes| (least..=most).contains(&bytes) && bytes % 4 == 0)
+            let bytes = end.checked_sub(start);
+            bytes.is_some_and(|bytes| field.may_take(bytes))
         };
         let starts = std::iter::once(0).chain(ends.iter().copied());
         if !starts.zip(ends.iter().copied()).all(fits) {

@@ -92,8 +92,8 @@ impl Snapshot {
         let mut is_more = space.candidates.len() == asked;
         space.candidates.retain(|it| Some(it.place) != without);
         space.candidates.truncate(k);
-        let metric = self.schema().vectors[request.field].metric.metric();
-        let near = |distance: f32| request.is_within(metric, distance);
+        let field = &self.schema().vectors[request.field];
+        let near = |distance: f32| request.is_within(field, distance);
         if let Some(far) = space.candidates.iter().position(|it| !near(it.distance)) {
             space.candidates.truncate(far);
             is_more = false;

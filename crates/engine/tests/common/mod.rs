@@ -8,6 +8,7 @@ pub mod fields;
 pub mod model;
 pub mod threads;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -254,6 +255,32 @@ impl Home {
         gather(&*self.env.disk, &self.path, &mut files);
         files
     }
+}
+
+/// The first segment of a database.
+pub fn segment(home: &Home) -> PathBuf {
+    let files = home.files().into_iter().map(|(path, _)| path);
+    let mut segments = files.filter(|path| path.extension().is_some_and(|it| it == "seg"));
+    segments.next().expect("a segment")
+}
+
+/// The key of a collection that is keyed by numbers.
+pub fn key_of(key: Key<'_>) -> u64 {
+    match key {
+        Key::U64(key) => key,
+        Key::Str(key) => panic!("{key}"),
+    }
+}
+
+/// Reciprocal ranks of the best hundred of each list.
+pub fn fused(lists: &[Vec<u64>]) -> BTreeMap<u64, f64> {
+    let mut scores = BTreeMap::new();
+    for list in lists {
+        for (rank, key) in (1..).zip(list.iter().take(100)) {
+            *scores.entry(*key).or_insert(0.0) += 1.0 / (60.0 + f64::from(rank));
+        }
+    }
+    scores
 }
 
 /// Appends every file below `dir`, with its contents.

@@ -49,6 +49,7 @@ mod hostile_columns;
 mod idempotency;
 mod limits;
 mod model_random;
+mod multi;
 mod odd_files;
 mod ordered_scan;
 mod planted_bugs;

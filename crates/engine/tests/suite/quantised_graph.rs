@@ -552,6 +552,7 @@ fn fields_that_no_quantised_graph_is_over_are_refused() {
         (MetricName::L1, VectorKind::F32),
         (MetricName::Hamming, VectorKind::Binary),
         (MetricName::Dot, VectorKind::Sparse),
+        (MetricName::L2, VectorKind::Multi),
     ] {
         let error = check(field(8, metric, kind)).unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{metric:?} {kind:?}");

@@ -18,7 +18,10 @@ use cairn_testkit::{Rng, seed_from_env};
 
 use crate::common;
 use crate::forge::forge;
-use common::{Home, Row, Value, batch, everything, keys, number, put, remove, schema, small};
+use common::{
+    Home, Row, Value, batch, everything, fused, key_of, keys, number, put, remove, schema, segment,
+    small,
+};
 
 const DIM: u32 = 3_000;
 const VECTORS: u32 = 4;
@@ -204,13 +207,6 @@ fn found(hits: &Hits) -> Vec<(u64, f32)> {
         .collect()
 }
 
-fn key_of(key: Key<'_>) -> u64 {
-    match key {
-        Key::U64(key) => key,
-        Key::Str(key) => panic!("{key}"),
-    }
-}
-
 fn check_search(snapshot: &Snapshot, model: &Model, query: &Entries, k: usize, when: &str) {
     let vector = vector_of(query);
     let asked = SearchRequest {
@@ -330,17 +326,6 @@ fn a_key_that_stands_twice_in_a_batch_keeps_the_last_sparse_vector() {
         .map(|it| entries_of(&it.vectors.unwrap()[0]).into_keys().collect())
         .collect();
     assert_eq!(kept, [[4, 9], [6, 9], [5, 9]]);
-}
-
-/// Reciprocal ranks of the best hundred of each list.
-fn fused(lists: &[Vec<u64>]) -> BTreeMap<u64, f64> {
-    let mut scores = BTreeMap::new();
-    for list in lists {
-        for (rank, key) in (1..).zip(list.iter().take(100)) {
-            *scores.entry(*key).or_insert(0.0) += 1.0 / (60.0 + f64::from(rank));
-        }
-    }
-    scores
 }
 
 #[test]
@@ -644,12 +629,6 @@ fn one_segment() -> (Home, Model) {
     world.home.at_rest(&world.collection);
     world.database.close().unwrap();
     (world.home, world.model)
-}
-
-fn segment(home: &Home) -> std::path::PathBuf {
-    let files = home.files().into_iter().map(|(path, _)| path);
-    let mut segments = files.filter(|path| path.extension().is_some_and(|it| it == "seg"));
-    segments.next().expect("a segment")
 }
 
 #[test]

@@ -17,7 +17,7 @@ use cairn_engine::{
 use cairn_testkit::{Rng, seed_from_env};
 
 use crate::common;
-use common::{Home, Row, batch, everything, keys, number, put, remove, schema, small};
+use common::{Home, Row, batch, everything, key_of, keys, number, put, remove, schema, small};
 
 fn field(name: &str, dim: u32, metric: MetricName, kind: VectorKind) -> VectorField {
     VectorField {
@@ -82,7 +82,9 @@ fn measured(field: &VectorField, a: &[f32], b: &[f32]) -> (f64, f64) {
         VectorKind::F16 => of(field, a, b, f16::from_f32),
         VectorKind::I8 => of(field, a, b, |x| x as i8),
         VectorKind::Binary => of(field, a, b, |x| x as u8),
-        VectorKind::F32 | VectorKind::Sparse => unreachable!("not of this suite"),
+        VectorKind::F32 | VectorKind::Sparse | VectorKind::Multi => {
+            unreachable!("not of this suite")
+        }
     }
 }
 
@@ -191,13 +193,6 @@ fn search(snapshot: &Snapshot, field: usize, query: &[f32], k: usize, effort: Ef
         ..SearchRequest::new(query, k)
     };
     snapshot.search(&request, &Stop::never()).unwrap()
-}
-
-fn key_of(key: Key<'_>) -> u64 {
-    match key {
-        Key::U64(key) => key,
-        Key::Str(key) => panic!("{key}"),
-    }
 }
 
 /// Compares with a look at every record, in double precision over what is stored.

@@ -325,7 +325,9 @@ impl SegmentReader {
 
     /// As [`check`](Self::check). `goes_on`: what the disk refuses to read is told, and no error.
     fn check_all(&self, inspector: &mut dyn Inspector, goes_on: bool) -> Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
+        let longest = self.entries.iter().map(|entry| entry.bytes).max();
+        let longest = usize::try_from(longest.unwrap_or(0)).unwrap_or(READ_BYTES);
+        let mut buffer = vec![0; longest.min(READ_BYTES)];
         for (index, entry) in self.entries.iter().enumerate() {
             let next = self.entries.get(index + 1);
             let next = next.map_or(self.trailer.footer_offset, |next| next.offset);

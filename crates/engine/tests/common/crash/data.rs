@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cairn_engine::{
     Durability, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Payloads, Record, Schema,
-    VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions, sparse_vector,
+    VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions, multi_vector,
+    sparse_vector,
 };
 use cairn_testkit::Rng;
 
@@ -62,6 +63,10 @@ pub fn schema(kind: usize) -> Schema {
                 VectorField {
                     kind: VectorKind::Sparse,
                     ..field("e", 12, MetricName::Dot)
+                },
+                VectorField {
+                    kind: VectorKind::Multi,
+                    ..field("f", 2, MetricName::L2)
                 },
             ],
         ),
@@ -247,10 +252,16 @@ fn random_vector(rng: &mut Rng, field: &VectorField) -> Vec<f32> {
     }
     // Never zero, which cosine refuses; and what the field stores exactly.
     let value = |rng: &mut Rng| match field.kind {
-        VectorKind::F32 => rng.unit() as f32 + 0.01,
+        VectorKind::F32 | VectorKind::Multi => rng.unit() as f32 + 0.01,
         _ => 1.0 + rng.below(127) as f32,
     };
-    (0..field.width()).map(|_| value(rng)).collect()
+    let mut vector = || (0..field.width()).map(|_| value(rng)).collect::<Vec<_>>();
+    if field.kind != VectorKind::Multi {
+        return vector();
+    }
+    let mut several = vector();
+    several.extend((0..several[0].to_bits() % 3).flat_map(|_| vector()));
+    multi_vector(&several, field.width())
 }
 
 fn random_fields(rng: &mut Rng) -> Fields {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cairn_env::{Bug, Clock, OsClock};
 
 /// A bug, and the suite and test that find it.
-pub const FOUND_BY: [(Bug, &str, &str); 68] = [
+pub const FOUND_BY: [(Bug, &str, &str); 69] = [
     (Bug::SkipWalSync, IMAGES, POWER),
     (Bug::SkipDirSync, IMAGES, POWER),
     (Bug::RenameBeforeSync, IMAGES, POWER),
@@ -76,6 +76,7 @@ pub const FOUND_BY: [(Bug, &str, &str); 68] = [
     (Bug::MapsUnchecked, MAPPED, UNCHECKED),
     (Bug::IgnoresCutMapping, MAPPED, CUT),
     (Bug::SparseIndexLosesEntry, SPARSE, EXACT),
+    (Bug::MultiVectorForgetsLastVector, MULTI, LATE),
     (Bug::AltersBeforePublishing, ALTERED, UNCHANGED),
     (Bug::BudgetIsEachOnesOwn, PRESSURE, ONE_BUDGET),
     (Bug::QuantisedGraphReturnsDeleted, QUANTISED, TOMBSTONES),
@@ -101,6 +102,7 @@ const WORDS: &str = "words";
 const QUALITY: &str = "quality";
 const KINDS: &str = "vector_kinds";
 const SPARSE: &str = "sparse";
+const MULTI: &str = "multi";
 const EXPIRED: &str = "expiry";
 const TENANTS: &str = "tenants";
 const MAPPED: &str = "memory_map";
@@ -133,6 +135,7 @@ const GONE: &str = "a_deleted_record_is_never_found_and_an_older_snapshot_still_
 const UNSEEN: &str = "stored_records_are_asked_for_as_if_they_were_not";
 const STORED: &str = "a_search_is_exact_over_what_is_stored";
 const EXACT: &str = "a_search_of_sparse_vectors_is_a_look_at_every_record";
+const LATE: &str = "a_search_of_several_vectors_is_a_look_at_every_record";
 const APART: &str = "a_tenant_never_sees_the_record_of_another";
 const OVER: &str = "whatever_happens_exactly_what_is_not_over_is_seen";
 const UNCHECKED: &str = "no_bit_of_a_vector_turns_around_unnoticed_before_it_is_mapped";

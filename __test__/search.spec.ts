@@ -47,6 +47,23 @@ test('a graph is searched with the candidate list that was asked for', async (t)
   t.true(stage.distances > 0 && stage.distances < rows)
 })
 
+test('what is new is level 0 and compared row by row, a large segment is above and has a graph', async (t) => {
+  const small = await db.collection('small', schema)
+  await small.upsert({ keys: ['a', 'b'], vectors: randomMatrix(2, dim, 3) })
+  const paths = async (): Promise<readonly string[]> => {
+    const { stages } = await small.explain({ vector })
+    return stages.filter((stage) => stage.rows > 0).map(({ path }) => path)
+  }
+  t.deepEqual(await paths(), ['flat'])
+  await small.compact()
+  t.deepEqual(await paths(), ['flat'])
+  const levels = async (of: Collection<typeof schema>): Promise<unknown> =>
+    (await of.stats()).segments.map(({ level, index }) => [level, index])
+  t.deepEqual(await levels(small), [[0, 'flat']])
+  t.deepEqual(await levels(docs), [[1, 'hnsw']])
+  t.is((await stageOf({})).path, 'hnsw')
+})
+
 test('a shorter list compares less', async (t) => {
   const [short, long] = [await stageOf({ efSearch: 10 }), await stageOf({ efSearch: 400 })]
   t.deepEqual([short.ef, long.ef], [10, 400])

@@ -67,6 +67,9 @@ const vectors: readonly (readonly [string, ErrorCode, MakeVector])[] = [
   ['minus zero', 'ERR_ZERO_VECTOR', () => [-0, 0, -0, 0]],
 ]
 
+const inQuery = { field: 'vector' }
+/** What a query may have in the place of a vector: fields by name. */
+const likeNames: ReadonlySet<string> = new Set(['an array-like', 'a DataView', 'an ArrayBuffer'])
 const atNew = { index: 0, key: 'new', field: 'vector' }
 const vectorCalls: readonly (readonly [
   string,
@@ -99,15 +102,18 @@ const vectorCalls: readonly (readonly [
     ({ cos }, vector) => cos.ingest([never({ key: 'new', vector })]),
     { index: 0, row: 0, key: 'new' },
   ],
-  ['search', ({ cos }, vector) => cos.search({ vector: never(vector) }), {}],
-  ['searchSync', ({ cos }, vector) => cos.searchSync({ vector: never(vector) }), {}],
-  ['explain', ({ cos }, vector) => cos.explain({ vector: never(vector) }), {}],
+  ['search', ({ cos }, vector) => cos.search({ vector: never(vector) }), inQuery],
+  ['searchSync', ({ cos }, vector) => cos.searchSync({ vector: never(vector) }), inQuery],
+  ['explain', ({ cos }, vector) => cos.explain({ vector: never(vector) }), inQuery],
 ]
 
 for (const [name, call, facts] of vectorCalls) {
   table(
     `vector in ${name}`,
-    vectors.map(([title, code, make]): Case => [title, code, (now) => call(now, make()), facts]),
+    vectors.map(([title, code, make]): Case => {
+      const named = facts === inQuery && likeNames.has(title)
+      return [title, code, (now) => call(now, make()), named ? { path: 'vector' } : facts]
+    }),
   )
 }
 
@@ -184,16 +190,17 @@ const matrices: readonly (readonly [string, ErrorCode, MakeVector])[] = [
   ['NaN in the second row', notFinite, () => new Float32Array([1, 1, 1, 1, 1, Number.NaN, 1, 1])],
   ['a zero row', 'ERR_ZERO_VECTOR', () => new Float32Array([1, 1, 1, 1, 0, 0, 0, 0])],
 ]
+
+/** Whether something is wrong with one row of a matrix, the second in each of these. */
+const isOfOneRow = (code: ErrorCode) => code === notFinite || code === 'ERR_ZERO_VECTOR'
+
 table(
   'matrix of columns',
   matrices.map(([title, code, make]): Case => [
     title,
     code,
     ({ cos }) => cos.upsert({ keys: ['x', 'y'], vectors: never(make()) }),
-    {
-      field: 'vector',
-      ...(code === notFinite || code === 'ERR_ZERO_VECTOR' ? { index: 1, key: 'y' } : {}),
-    },
+    { field: 'vector', ...(isOfOneRow(code) ? { index: 1, key: 'y' } : {}) },
   ]),
 )
 table(
@@ -202,6 +209,7 @@ table(
     title,
     code,
     ({ cos }) => cos.searchBatch({ vectors: never(make()) }),
+    { field: 'vector', ...(isOfOneRow(code) ? { query: 1 } : {}) },
   ]),
 )
 table('matrix', [

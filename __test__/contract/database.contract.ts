@@ -391,6 +391,28 @@ export function databaseContract(home: Home): void {
     t.is(await docs.count(), 301)
   })
 
+  named(
+    'a thousand rows of one call are all there and all found, or none is',
+    async (t, { docs }) => {
+      const rows = 1_000
+      const keys = Array.from({ length: rows }, (_, at) => `k${at}`)
+      const vectors = randomMatrix(rows, 3, 8)
+      const wrong = vectors.slice()
+      wrong[3 * rows - 1] = Number.NaN
+      await fails(t, () => docs.add({ keys, vectors: wrong }), 'ERR_NOT_FINITE', {
+        index: rows - 1,
+        key: `k${rows - 1}`,
+      })
+      t.is(await docs.count(), 0)
+      const written = await docs.add({ keys, vectors })
+      t.is(written.inserted, rows)
+      for (const [at, key] of keys.entries()) {
+        const [hit] = docs.searchSync({ vector: vectors.subarray(3 * at, 3 * at + 3), k: 1 })
+        t.is(hit?.key, key)
+      }
+    },
+  )
+
   named('batches are atomic for readers', async (t, { docs }) => {
     const rows = (value: number): { key: string; vector: number[]; fields: { year: number } }[] =>
       Array.from({ length: 200 }, (_, at) => ({

@@ -11,6 +11,10 @@ use crate::limits::KEY_BYTES_MAX;
 static HASHER: LazyLock<KeyState> = LazyLock::new(KeyState::default);
 
 /// Hashes keys, which may come from an adversary.
+#[expect(
+    clippy::disallowed_types,
+    reason = "nothing that is written or found depends on the hash of a key"
+)]
 pub(crate) type KeyState = foldhash::fast::RandomState;
 
 /// One key, borrowed. Strings order by their UTF-8 bytes.

@@ -17,7 +17,7 @@ use common::{Home, Row, number, plain, put, remove, small};
 
 const DIM: usize = 8;
 
-fn declared() -> Schema {
+fn declared(metric: MetricName) -> Schema {
     let field = |name: &str, kind: &str| DeclaredField {
         name: name.into(),
         kind: kind.into(),
@@ -25,7 +25,7 @@ fn declared() -> Schema {
     };
     Schema {
         fields: vec![field("n", "int"), field("tag", "keyword")],
-        ..plain(KeyType::U64, DIM as u32, MetricName::L2)
+        ..plain(KeyType::U64, DIM as u32, metric)
     }
 }
 
@@ -34,18 +34,20 @@ struct World {
     #[expect(dead_code, reason = "it is closed with its last owner")]
     database: Arc<Database>,
     collection: Arc<Collection>,
+    metric: MetricName,
     vectors: Vec<f32>,
     /// By key; `None` is deleted.
     n: Vec<Option<i64>>,
 }
 
 impl World {
-    fn new(home: &Home, options: Options, rows: usize) -> Self {
+    fn new(home: &Home, options: Options, metric: MetricName, rows: usize) -> Self {
         let database = home.open(options);
-        let collection = database.create_collection("c", declared()).unwrap();
+        let collection = database.create_collection("c", declared(metric)).unwrap();
         Self {
             database,
             collection,
+            metric,
             vectors: data::clustered(3, rows, DIM),
             n: Vec::new(),
         }
@@ -77,7 +79,7 @@ impl World {
     fn truth(&self, query: &[f32], test: impl Fn(i64) -> bool) -> Vec<u64> {
         let keys = (0..self.n.len()).filter(|&key| self.n[key].is_some_and(&test));
         let mut keys: Vec<usize> = keys.collect();
-        let far = |key: usize| distance(MetricName::L2, query, self.vector(key));
+        let far = |key: usize| distance(self.metric, query, self.vector(key));
         keys.sort_by(|&a, &b| far(a).total_cmp(&far(b)).then(a.cmp(&b)));
         keys.into_iter().map(|key| key as u64).collect()
     }
@@ -161,7 +163,7 @@ fn every_selectivity_gives_the_nearest_matches_at_every_stage() {
     let seed = seed_from_env("CAIRN_SEED", 0xf17);
     let mut rng = Rng::new(seed);
     let home = Home::memory();
-    let mut world = World::new(&home, small(), 4000);
+    let mut world = World::new(&home, small(), MetricName::L2, 4000);
     world.write(0..300, &mut rng);
     world.check_all(&mut rng);
     world.write(300..4000, &mut rng);
@@ -181,9 +183,28 @@ fn every_selectivity_gives_the_nearest_matches_at_every_stage() {
 }
 
 #[test]
+fn every_metric_gives_the_nearest_matches() {
+    let seed = seed_from_env("CAIRN_SEED", 0xf18);
+    for metric in [MetricName::Cosine, MetricName::Dot, MetricName::L1] {
+        let mut rng = Rng::new(seed);
+        let home = Home::memory();
+        let mut world = World::new(&home, small(), metric, 2_500);
+        world.write(0..2_500, &mut rng);
+        for key in (0..2_500).step_by(9) {
+            world.delete(key);
+        }
+        world.check_all(&mut rng);
+        world.collection.compact(&Job::default()).unwrap();
+        let recall = world.check_all(&mut rng);
+        println!("metric={metric:?} recall={recall}");
+        assert!(recall >= 0.95, "metric={metric:?} recall={recall}");
+    }
+}
+
+#[test]
 fn a_snapshot_filters_its_own_version() {
     let home = Home::memory();
-    let mut world = World::new(&home, Options::default(), 100);
+    let mut world = World::new(&home, Options::default(), MetricName::L2, 100);
     world.write(0..100, &mut Rng::new(1));
     world.collection.compact(&Job::default()).unwrap();
     let before = world.collection.snapshot().unwrap();
@@ -203,7 +224,7 @@ fn a_snapshot_filters_its_own_version() {
 fn a_walk_that_would_cost_more_than_comparing_with_every_match_is_given_up() {
     const ROWS: usize = 12_000;
     let home = Home::memory();
-    let world = World::new(&home, small(), ROWS);
+    let world = World::new(&home, small(), MetricName::L2, ROWS);
     let query = world.vector(0);
     let mut nearest: Vec<usize> = (0..ROWS).collect();
     let far = |row: usize| distance(MetricName::L2, query, world.vector(row));

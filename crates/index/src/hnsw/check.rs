@@ -18,7 +18,7 @@ pub struct Report {
     pub links: Vec<usize>,
     /// Most links of a node on each layer.
     pub degree_max: Vec<usize>,
-    /// Nodes of layer 0 that the entry point leads to: all of them.
+    /// Nodes of layer 0 that the entry point leads to, and that lead to it: all of them.
     pub reachable: usize,
     /// Links of layer 0 that lead back as well.
     pub mutual: usize,
@@ -35,7 +35,7 @@ impl<T: Component> Graph<T> {
     /// A sentence about the first thing found wrong: a list beyond its cap, a link to the node
     /// itself, to a row that does not exist or does not reach the layer, two links to one row, an
     /// entry point that is not on its layer, a twin with another vector, or a row that the entry point does not lead to on
-    /// layer 0.
+    /// layer 0, or that does not lead to the entry point.
     pub fn check(&self, vectors: &Vectors<T>, metric: Metric) -> Result<Report, String> {
         let rows = self.rows();
         if metric != self.metric() {
@@ -74,11 +74,11 @@ impl<T: Component> Graph<T> {
                 report.twins += 1;
             }
         }
-        report.reachable = self.reachable()?;
-        if report.reachable != rows {
+        let [from, to] = self.connected()?;
+        report.reachable = from;
+        if from.min(to) != rows {
             return Err(format!(
-                "rows are lost, rows={rows} reachable={}",
-                report.reachable
+                "rows are lost, rows={rows} reachable={from} leading back={to}"
             ));
         }
         let twins = self.twins.load(Ordering::Relaxed);
@@ -116,28 +116,42 @@ impl<T: Component> Graph<T> {
         Ok(degree)
     }
 
-    /// How many rows the entry point leads to on layer 0.
-    fn reachable(&self) -> Result<usize, String> {
+    /// How many rows the entry point leads to on layer 0, and how many lead to it.
+    fn connected(&self) -> Result<[usize; 2], String> {
         let Some((entry, level)) = self.entry.load() else {
-            return Ok(0);
+            return Ok([0, 0]);
         };
         if (entry as usize) >= self.rows() || self.links.level(entry) != level {
             return Err(format!(
                 "the entry point is not on its layer, row={entry} level={level}"
             ));
         }
-        let mut seen = vec![false; self.capacity()];
-        seen[entry as usize] = true;
-        let mut queue = vec![entry];
-        let mut count = 0;
-        while let Some(row) = queue.pop() {
-            count += 1;
-            for next in self.links.bottom(row).rows() {
-                if !std::mem::replace(&mut seen[next as usize], true) {
-                    queue.push(next);
-                }
-            }
+        let rows = self.capacity();
+        let onward = |row: u32| self.links.bottom(row).rows();
+        let mut back: Vec<Vec<u32>> = vec![Vec::new(); rows];
+        for row in 0..rows as u32 {
+            onward(row).for_each(|to| back[to as usize].push(row));
         }
-        Ok(count)
+        let from = count_from(entry, rows, |row, visit| onward(row).for_each(visit));
+        let to = count_from(entry, rows, |row, visit| {
+            back[row as usize].iter().copied().for_each(visit);
+        });
+        Ok([from, to])
     }
+}
+
+/// How many of `rows` rows are met from `start` on, itself counted.
+fn count_from(start: u32, rows: usize, neighbours: impl Fn(u32, &mut dyn FnMut(u32))) -> usize {
+    let mut seen = vec![false; rows];
+    seen[start as usize] = true;
+    let (mut queue, mut count) = (vec![start], 0);
+    while let Some(row) = queue.pop() {
+        count += 1;
+        neighbours(row, &mut |next| {
+            if !std::mem::replace(&mut seen[next as usize], true) {
+                queue.push(next);
+            }
+        });
+    }
+    count
 }

@@ -1,4 +1,4 @@
-//! Disk, clocks and threads are reached through `cairn_env` alone.
+//! Disk, clocks, threads and randomness are reached through `cairn_env` alone.
 //!
 //! Clippy bans the calls; this second net also sees code that another platform compiles. A place that
 //! must make an exception says so to clippy with a reason, which counts here as well.
@@ -8,13 +8,16 @@ use crate::scrub::scrub;
 use crate::tree::File;
 
 /// What belongs to the outside world, with what to use instead.
-const BANNED: [(&str, &str); 6] = [
+const BANNED: [(&str, &str); 9] = [
     ("std::fs", "env.disk"),
     ("std::net", "nothing: the engine opens no socket"),
     ("Instant::now", "env.clock"),
     ("SystemTime::now", "env.clock"),
     ("thread::spawn", "env.threads"),
     ("thread::sleep", "env.clock"),
+    ("RandomState", "a hasher with a seed, or env.entropy"),
+    ("getrandom", "env.entropy"),
+    ("thread_rng", "env.entropy"),
 ];
 
 /// The crates that are the outside world, or only watch from there.
@@ -88,6 +91,15 @@ mod tests {
         ] {
             assert_found(check(&file(path, CALL)), &[]);
         }
+    }
+
+    #[test]
+    fn randomness_outside_env_is_found() {
+        let text = "type State = foldhash::fast::RandomState;\n";
+        assert_found(
+            check(&file("crates/engine/src/keys.rs", text)),
+            &[(1, "use a hasher with a seed, or env.entropy")],
+        );
     }
 
     #[test]

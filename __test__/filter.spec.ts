@@ -186,13 +186,14 @@ test('explain tells how many rows a filter leaves, and how long it took to find 
   const { stages } = await docs.explain({ vector, filter: { lang: ['en', 'de'] } })
   const stage = stages.find(({ rows }) => rows > 0)
   t.is(stage?.matches, 2)
+  t.is(stage?.estimate, 2)
   t.true((stage?.filterMicros ?? -1) >= 0)
   const all = await docs.explain({ vector })
   t.deepEqual(
     all.stages
       .filter(({ rows }) => rows > 0)
-      .map(({ matches, filterMicros }) => [matches, filterMicros]),
-    [[6, 0]],
+      .map(({ estimate, matches, filterMicros }) => [estimate, matches, filterMicros]),
+    [[6, 6, 0]],
   )
 })
 

@@ -372,6 +372,11 @@ export interface SearchStage {
   readonly path: 'flat' | 'codes' | 'hnsw' | 'qg' | 'sparse' | 'text' | 'keys'
   /** Rows there, removed ones included. */
   readonly rows: number
+  /**
+   * Rows that the filter was expected to hold for, at most, before any was looked at: what indexes tell, removed rows
+   * and rows of which none tells counted. Without a filter as many as `matches`.
+   */
+  readonly estimate: number
   /** Rows that could be found: those alive, or those of them that the filter holds for. */
   readonly matches: number
   /** Candidate list, 0 where all rows were compared. */

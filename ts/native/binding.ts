@@ -150,6 +150,7 @@ export interface BindingStage {
   readonly asked: string
   readonly path: string
   readonly rows: number
+  readonly estimate: number
   readonly matches: number
   readonly ef: number
   readonly hops: number

@@ -202,6 +202,9 @@ pub struct Stage {
     pub path: &'static str,
     /// Rows there, dead ones included.
     pub rows: u64,
+    /// Rows that the filter was expected to hold for, at most, before any was looked at; dead ones are counted, and those
+    /// of which no index tells. Without a filter as many as `matches`.
+    pub estimate: u64,
     /// Rows that could be returned: those alive, or those of them that the filter holds for.
     pub matches: u64,
     /// Candidate list used, 0 for flat.

@@ -78,7 +78,16 @@ pub(crate) struct Allowed {
     pub rows: Bitmap,
     pub spent: Duration,
     pub looked: Looked,
-    /// Fields whose index would have helped and is not made yet; only where that is told.
+    /// Only where that is told.
+    pub foreseen: Foreseen,
+}
+
+/// What is known of a filter in one segment or memtable before its rows are looked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Foreseen {
+    /// About how many rows it holds for, at most.
+    pub estimate: usize,
+    /// Fields whose index would help and is not made yet.
     pub waited_for: Vec<String>,
 }
 
@@ -263,9 +272,9 @@ impl Snapshot {
         let filter = &*self.stored_filter(filter);
         let clock = &self.collection().env().clock;
         let mut since = clock.now();
-        let waited_for = self.waited_for(filter, request.explain);
-        let timed = self.matching(filter, stop).zip(waited_for);
-        let timed = timed.map(|(rows, waited_for)| {
+        let foreseen = self.foreseen(filter, request.explain, stop);
+        let timed = self.matching(filter, stop).zip(foreseen);
+        let timed = timed.map(|(rows, foreseen)| {
             let now = clock.now();
             let spent = now.saturating_sub(since);
             since = now;
@@ -274,26 +283,34 @@ impl Snapshot {
                 rows,
                 spent,
                 looked,
-                waited_for,
+                foreseen,
             })
         });
         timed.collect::<Result<_>>().map(Some)
     }
 
-    /// Of each segment, then of each memtable, the fields of a stored filter whose index is not made yet.
-    pub(crate) fn waited_for(&self, filter: &Filter, is_told: bool) -> Vec<Vec<String>> {
-        let view = self.view();
-        let mut waited_for = vec![Vec::new(); view.segments.len() + view.memtables.len()];
-        if is_told {
-            let names = &view.structure.names;
-            for (segment, fields) in view.segments.iter().zip(&mut waited_for) {
-                *fields = segment.waited_for(filter, &view.structure);
-                fields
-                    .iter_mut()
-                    .for_each(|name| *name = names.shown(name).to_owned());
-            }
+    /// What each segment, then each memtable, knows of a stored filter; nothing unless it `is_told`.
+    pub(crate) fn foreseen(&self, filter: &Filter, is_told: bool, stop: &Stop) -> Vec<Foreseen> {
+        let (view, at) = (self.view(), self.moment());
+        if !is_told {
+            return vec![Foreseen::default(); view.segments.len() + view.memtables.len()];
         }
-        waited_for
+        let names = &view.structure.names;
+        let segments = view.segments.iter().map(|segment| {
+            let mut waited_for = segment.waited_for(filter, &view.structure);
+            waited_for
+                .iter_mut()
+                .for_each(|name| *name = names.shown(name).to_owned());
+            Foreseen {
+                estimate: segment.estimate(filter, stop),
+                waited_for,
+            }
+        });
+        let memtables = view.memtables.iter().map(|it| Foreseen {
+            estimate: it.table.estimate(filter, it.rows, at, stop),
+            waited_for: Vec::new(),
+        });
+        segments.chain(memtables).collect()
     }
 
     fn search_into(
@@ -558,13 +575,14 @@ fn stage(outcome: Outcome, allowed: Option<&Allowed>, spent: Duration) -> Stage 
         field: None,
         path: outcome.path,
         rows: 0,
+        estimate: allowed.map_or(outcome.matches, |it| it.foreseen.estimate) as u64,
         matches: outcome.matches as u64,
         ef: outcome.ef as u64,
         hops: outcome.hops,
         distances: outcome.distances,
         filter_micros: allowed.map_or(0, |allowed| micros(allowed.spent)),
         looked: allowed.map_or_else(Looked::default, |allowed| allowed.looked),
-        waited_for: allowed.map_or_else(Vec::new, |allowed| allowed.waited_for.clone()),
+        waited_for: allowed.map_or_else(Vec::new, |it| it.foreseen.waited_for.clone()),
         micros: micros(spent),
     }
 }

@@ -62,7 +62,8 @@ pub fn matching_rows<R: Rows>(
         },
         Filter::And(parts) => {
             let (mut first, last) = split(parts, rows);
-            first.sort_by_cached_key(|part| estimate(part, rows, within));
+            let all = within.rows() as usize;
+            first.sort_by_cached_key(|part| estimate(part, rows, all));
             let mut found = within.clone();
             for part in first {
                 found = matching_rows(part, rows, &found)?;
@@ -122,19 +123,21 @@ fn is_indexed<R: Rows>(filter: &Filter, rows: &R) -> bool {
     }
 }
 
-/// About how many rows of `within` an indexed filter holds for.
-fn estimate<R: Rows>(filter: &Filter, rows: &R, within: &Bitmap) -> usize {
-    let all = within.rows() as usize;
+/// About how many of `all` rows a filter holds for, at most, as far as indexes tell. No record is read.
+pub fn estimate<R: Rows>(filter: &Filter, rows: &R, all: usize) -> usize {
     match filter {
         Filter::And(parts) => {
-            let parts = parts.iter().map(|part| estimate(part, rows, within));
+            let parts = parts.iter().map(|part| estimate(part, rows, all));
             parts.min().unwrap_or(all)
         }
         Filter::Or(parts) => {
-            let parts = parts.iter().map(|part| estimate(part, rows, within));
+            let parts = parts.iter().map(|part| estimate(part, rows, all));
             parts.sum::<usize>().min(all)
         }
-        Filter::Not(part) => all - estimate(part, rows, within).min(all),
+        Filter::Not(part) => match is_indexed(part, rows) {
+            true => all - estimate(part, rows, all).min(all),
+            false => all,
+        },
         Filter::Field {
             path: Path::Key,
             test,

@@ -39,7 +39,7 @@ mod words;
 
 pub use bitmap::Bitmap;
 pub use error::FilterError;
-pub use evaluate::{KeyRows, Rows, matching_rows};
+pub use evaluate::{KeyRows, Rows, estimate, matching_rows};
 pub use geo::{GeoBox, GeoRadius, Place};
 pub use index::{FieldIndex, IndexBuilder};
 pub use keys::sorted_keys;

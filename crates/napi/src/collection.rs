@@ -64,6 +64,8 @@ pub struct BindingStage {
     pub path: String,
     /// Rows there.
     pub rows: f64,
+    /// Rows that the filter was expected to leave, at most.
+    pub estimate: f64,
     /// Rows that could be returned.
     pub matches: f64,
     /// Candidate list, 0 for flat.
@@ -584,6 +586,7 @@ impl BindingStage {
             asked: field.map_or(other, |field| &field.name).to_owned(),
             path: stage.path.to_owned(),
             rows: stage.rows as f64,
+            estimate: stage.estimate as f64,
             matches: stage.matches as f64,
             ef: stage.ef as f64,
             hops: stage.hops as f64,

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use cairn_filter::{
-    Bitmap, FieldIndex, Filter, KeyRows, Path, Record, Rows, Test, matching_rows, sorted_keys,
+    Bitmap, FieldIndex, Filter, KeyRows, Path, Record, Rows, Test, estimate, matching_rows,
+    sorted_keys,
 };
 
 use crate::error::{Error, Result};
@@ -30,17 +31,16 @@ impl Memtable {
         moment: Moment,
         stop: &Stop,
     ) -> Result<(Bitmap, Looked)> {
-        let asked = Asked {
-            table: self,
-            rows,
-            moment,
-            stop,
-            looked: Cell::default(),
-        };
+        let asked = Asked::new(self, rows, moment, stop);
         // Which rows are seen is asked of those that are found, and not of all.
         let mut found = matching_rows(filter, &asked, &Bitmap::all(row_number(rows)))?;
         asked.keep_seen(&mut found)?;
         Ok((found, asked.looked.get()))
+    }
+
+    /// About how many of the first `rows` rows, dead ones counted, the filter holds for at most.
+    pub fn estimate(&self, filter: &Filter, rows: usize, moment: Moment, stop: &Stop) -> usize {
+        estimate(filter, &Asked::new(self, rows, moment, stop), rows)
     }
 
     /// The rows of a key, those before its newest one included.
@@ -64,7 +64,17 @@ struct Asked<'a> {
     looked: Cell<Looked>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn new(table: &'a Memtable, rows: usize, moment: Moment, stop: &'a Stop) -> Self {
+        Self {
+            table,
+            rows,
+            moment,
+            stop,
+            looked: Cell::default(),
+        }
+    }
+
     /// Calls `each` with every one of `rows`, chunk by chunk.
     fn each(&self, rows: &Bitmap, mut each: impl FnMut(&Chunk, usize, u32)) -> Result<()> {
         let mut rows = rows.iter().peekable();

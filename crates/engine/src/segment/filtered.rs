@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cairn_env::{Bug, planted};
 use cairn_filter::{
-    Bitmap, FieldIndex, Filter, Key as FilterKey, KeyRows, Path, Record, Rows, Test, matching_rows,
-    sorted_keys,
+    Bitmap, FieldIndex, Filter, Key as FilterKey, KeyRows, Path, Record, Rows, Test, estimate,
+    matching_rows, sorted_keys,
 };
 
 use crate::error::{Error, Result};
@@ -36,14 +36,14 @@ impl Segment {
             self.by_key_until(stop)?;
         }
         let seen = self.seen(at);
-        let rows = Stoppable {
-            segment: self,
-            indexes: self.indexes.load(),
-            stop,
-            looked: Cell::default(),
-        };
+        let rows = Stoppable::new(self, stop);
         let found = matching_rows(filter, &rows, &seen)?;
         Ok((found, rows.looked.get()))
+    }
+
+    /// About how many rows, dead ones counted, the filter holds for at most, as far as indexes tell.
+    pub fn estimate(&self, filter: &Filter, stop: &Stop) -> usize {
+        estimate(filter, &Stoppable::new(self, stop), self.rows())
     }
 
     /// The key of the row that is so far in the order of keys.
@@ -58,6 +58,17 @@ struct Stoppable<'a> {
     indexes: Arc<Made>,
     stop: &'a Stop,
     looked: Cell<Looked>,
+}
+
+impl<'a> Stoppable<'a> {
+    fn new(segment: &'a Segment, stop: &'a Stop) -> Self {
+        Self {
+            segment,
+            indexes: segment.indexes.load(),
+            stop,
+            looked: Cell::default(),
+        }
+    }
 }
 
 impl Rows for Stoppable<'_> {

@@ -15,7 +15,7 @@ use cairn_filter::{Cursor, Filter, Path, ScalarSet, Test, Value};
 use crate::error::Result;
 use crate::keys::KeyState;
 use crate::query::{SearchRequest, SelectFields, Stage};
-use crate::search::{Allowed, Candidate, Space, nearer};
+use crate::search::{Allowed, Candidate, Foreseen, Space, nearer};
 use crate::segment::ReadAhead;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
@@ -109,7 +109,7 @@ impl Snapshot {
                     rows,
                     spent,
                     looked,
-                    waited_for: Vec::new(),
+                    foreseen: Foreseen::default(),
                 });
             }
             let all: usize = own.iter().map(|it| it.rows.count()).sum();

@@ -3,7 +3,7 @@
 use crate::error::{Code, Error, Result};
 use crate::query::{Hits, SearchRequest, Stage};
 use crate::scan::Scan;
-use crate::search::{Candidate, check_k, push_hit};
+use crate::search::{Candidate, Foreseen, check_k, push_hit};
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 
@@ -30,31 +30,39 @@ impl Snapshot {
         let mut hits = self.no_hits(request);
         let since = clock.now();
         let (wanted, looked) = self.wanted_looked(request.filter, stop)?;
-        let mut waited_for = match request.filter {
-            Some(filter) => self.waited_for(&self.stored_filter(filter), request.explain),
-            None => Vec::new(),
-        };
+        let foreseen = request.filter.map(|filter| {
+            let filter = self.stored_filter(filter);
+            self.foreseen(&filter, request.explain, stop)
+        });
         if request.explain {
             let spent = clock.now().saturating_sub(since);
             let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
             let view = self.view();
             for (source, rows) in wanted.iter().enumerate() {
+                let Foreseen {
+                    estimate,
+                    waited_for,
+                } = match &foreseen {
+                    Some(foreseen) => foreseen[source].clone(),
+                    None => Foreseen {
+                        estimate: rows.count(),
+                        ..Foreseen::default()
+                    },
+                };
                 let segment = view.segments.get(source);
                 hits.stages.push(Stage {
                     source: segment.map_or("memtable".into(), |it| it.id.to_string()),
                     field: None,
                     path: "keys",
                     rows: rows.rows().into(),
+                    estimate: estimate as u64,
                     matches: rows.count() as u64,
                     ef: 0,
                     hops: 0,
                     distances: 0,
                     filter_micros: if source == 0 { micros } else { 0 },
                     looked: looked.get(source).copied().unwrap_or_default(),
-                    waited_for: waited_for
-                        .get_mut(source)
-                        .map(std::mem::take)
-                        .unwrap_or_default(),
+                    waited_for,
                     micros: 0,
                 });
             }

@@ -219,6 +219,53 @@ fn a_snapshot_filters_its_own_version() {
     assert_eq!((count(&before), count(&after)), (100, 50));
 }
 
+#[test]
+fn indexes_tell_beforehand_how_many_records_a_filter_holds_for_at_most() {
+    const ROWS: usize = 2_000;
+    let home = Home::memory();
+    let mut world = World::new(&home, small(), MetricName::L2, ROWS);
+    world.write(0..ROWS, &mut Rng::new(2));
+    world.collection.compact(&Job::default()).unwrap();
+    let told = |world: &World, json: &str| {
+        let filter = Filter::parse(json.as_bytes()).unwrap();
+        let request = SearchRequest {
+            filter: Some(&filter),
+            explain: true,
+            ..SearchRequest::new(world.vector(0), 10)
+        };
+        let snapshot = world.collection.snapshot().unwrap();
+        let hits = snapshot.search(&request, &Stop::never()).unwrap();
+        let stage = &hits.stages[0];
+        (stage.estimate, stage.matches)
+    };
+    let counted = |world: &World, below: i64| {
+        let passes = |n: &&Option<i64>| n.is_some_and(|n| n < below);
+        world.n.iter().filter(passes).count() as u64
+    };
+    for below in [0, 1, 7, 100, 500, 999, 1_000] {
+        let count = counted(&world, below);
+        let range = format!(r#"{{"n":{{"lt":{below}}}}}"#);
+        assert_eq!(told(&world, &range), (count, count), "{range}");
+        let not = format!(r#"{{"not":{range}}}"#);
+        let left = ROWS as u64 - count;
+        assert_eq!(told(&world, &not), (left, left), "{not}");
+        let both = format!(r#"{{"and":[{range},{{"tag":"even"}}]}}"#);
+        let (estimate, matches) = told(&world, &both);
+        assert!(estimate >= matches && estimate <= count, "{both}");
+        // Of a field without an index nothing is known.
+        let unknown = format!(r#"{{"m":{{"lt":{below}}}}}"#);
+        assert_eq!(told(&world, &unknown), (ROWS as u64, count), "{unknown}");
+        let neither = format!(r#"{{"not":{unknown}}}"#);
+        assert_eq!(told(&world, &neither), (ROWS as u64, left), "{neither}");
+    }
+    for key in (0..ROWS).step_by(3) {
+        world.delete(key);
+    }
+    let (estimate, matches) = told(&world, r#"{"n":{"lt":500}}"#);
+    assert!(estimate > matches);
+    assert_eq!(matches, counted(&world, 500));
+}
+
 /// Rows that are far from the query are met by a walk only after it went through all that are near.
 #[test]
 fn a_walk_that_would_cost_more_than_comparing_with_every_match_is_given_up() {

@@ -180,6 +180,38 @@ fn rows_by_index_are_those_of_a_look_at_every_record() {
     }
 }
 
+/// Lists that are long have known rows at some places, and a range may begin and end anywhere beside them.
+#[test]
+fn ranges_of_a_long_list_are_exact_wherever_they_begin_and_end() {
+    let seed = seed_from_env("CAIRN_SEED", 0x57e9);
+    println!("CAIRN_SEED={seed}");
+    let mut rng = Rng::new(seed);
+    for (rows, distinct) in [(1_024, 5_000), (1_037, 40), (4_999, 5_000), (5_000, 3)] {
+        let values: Vec<Option<i64>> = (0..rows)
+            .map(|_| rng.chance(0.95).then(|| rng.below(distinct) as i64))
+            .collect();
+        let fields = |value: &Option<i64>| match value {
+            Some(n) => Value::Map(vec![("a".into(), Value::Int(*n))]).msgpack(),
+            None => Vec::new(),
+        };
+        let table = Table::new(values.iter().map(fields).collect(), &["a"]);
+        for _ in 0..300 {
+            let (one, other) = (rng.below(distinct + 1), rng.below(distinct + 1));
+            let (from, to) = (one.min(other) as i64, one.max(other) as i64);
+            let json = match rng.below(4) {
+                0 => format!(r#"{{"a":{{"lt":{to}}}}}"#),
+                1 => format!(r#"{{"a":{{"gte":{from}}}}}"#),
+                _ => format!(r#"{{"a":{{"gte":{from},"lt":{to}}}}}"#),
+            };
+            let filter = Filter::parse(json.as_bytes()).expect("a filter");
+            let Ok(found) = matching_rows(&filter, &table, &table.all());
+            let all = table.all();
+            let expected = all.iter().filter(|row| filter.matches(&table.record(*row)));
+            assert!(found.iter().eq(expected), "rows={rows} {json}");
+        }
+    }
+}
+
 #[test]
 fn an_estimate_is_exact_for_one_value_and_one_range() {
     let rows = (0..1000).map(|n| {

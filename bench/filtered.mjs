@@ -89,6 +89,7 @@ async function measure(cell, engines, definition) {
     )
     .map((engine) => ({
       ...engine,
+      ef: engine.ef ?? definition.ef,
       truth,
       rules: { k: definition.k, rows: cell.rows, full: engine.full },
       pass: (ef, verify) => engine.call('pass', { k: definition.k, ef, verify, filter, chosen }),
@@ -100,6 +101,7 @@ async function measure(cell, engines, definition) {
     return found.map((point) => ({
       ...about,
       engine: name,
+      k: definition.k,
       workload,
       share,
       ...pointColumns(point),

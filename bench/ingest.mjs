@@ -1,5 +1,6 @@
 // `npm run bench -- ingest`: durable writes, the event loop meanwhile, recovery, reopening, call overhead.
 import { runParts } from './lib/parts.mjs'
+import { measureArrivals } from './ingest/arrivals.mjs'
 import { measureBatches } from './ingest/batches.mjs'
 import { measureBuild } from './ingest/build.mjs'
 import { measureConcurrent } from './ingest/concurrent.mjs'
@@ -16,6 +17,7 @@ const parts = {
   stall: measureStallAndReopen,
   overhead: measureOverhead,
   scaling: measureScaling,
+  arrivals: measureArrivals,
 }
 
 /** Runs every part, or the named ones. */

@@ -114,8 +114,7 @@ test('the first round checks answers and only the others are timed', async () =>
       return {
         seconds: 0.5,
         queries: 2,
-        p50: 1,
-        p99: 2,
+        latency: { p50: 1, p95: 1.5, p99: 2, p999: 3 },
         answers: [
           [1, 2, 3],
           [4, 5, 7],
@@ -129,6 +128,7 @@ test('the first round checks answers and only the others are timed', async () =>
     [true, true, false, false, false, false],
   )
   assert.deepEqual(points[0].qps, [4, 4])
+  assert.deepEqual(points[0].latency.p999, [3, 3])
   assert.ok(Math.abs(points[0].recall - 5 / 6) < 1e-12)
 })
 

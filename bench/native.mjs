@@ -1,16 +1,16 @@
 // `npm run bench -- native`: our index against C++ hnswlib and faiss, without Node in between.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { definitionsOf, quickened } from './lib/definitions.mjs'
+import { definitionsOf, depthsOf, quickened } from './lib/definitions.mjs'
 import { dataFolder, readTruth, readVectors, stage } from './lib/data.mjs'
 import { log } from './lib/log.mjs'
-import { grouped, median, summary } from './lib/numbers.mjs'
+import { median, summary } from './lib/numbers.mjs'
 import { installPythonPeers } from './lib/peers.mjs'
 import { measuredCore } from './lib/pin.mjs'
 import { newFolder, outFolder, removeFolder } from './lib/places.mjs'
 import { startPython } from './lib/python-process.mjs'
 import { again, curves, figures, save, saveCurves } from './lib/record.mjs'
-import { figureTable, ratioFigure, speedTable, spreadFigure, yesNo } from './lib/report.mjs'
+import { singleFigures, summaryOf, yesNo } from './lib/report.mjs'
 import { pointColumns, sweep, withAgain } from './lib/sweep.mjs'
 import { version } from './lib/version.mjs'
 import { buildExample, buildGraph, sweepGraph } from './native/cairn.mjs'
@@ -43,8 +43,14 @@ async function compare(definition, { example, quick, only }) {
   try {
     await build(engines, definition.builds)
     for (const engine of engines) await engine.settle()
-    const points = await sweep(withAgain(engines, again), definition.repetitions)
-    report(definition, engines, points, { quick, rows: context.rules.rows })
+    const found = []
+    for (const depth of depthsOf(definition)) {
+      log(`the nearest ${depth.k}`)
+      const turns = engines.map((engine) => engine.at(depth))
+      const points = await sweep(withAgain(turns, again), definition.repetitions)
+      found.push(...rowsOf(definition, engines, points, { k: depth.k, rows: context.rows }))
+    }
+    report(definition, engines, found, quick)
   } finally {
     for (const { stop } of engines) stop()
     removeFolder(folder)
@@ -52,14 +58,15 @@ async function compare(definition, { example, quick, only }) {
 }
 
 function contextOf(definition, { example, folder, quick }) {
-  const { dataset, rows, queries, k, params, buildThreads } = definition
+  const { dataset, rows, queries, params, buildThreads } = definition
+  const k = Math.max(...depthsOf(definition).map((depth) => depth.k))
   const source = dataFolder()
   const limits = quick ? { rows, queries } : {}
   const data = stage(source, dataset, join(outFolder, 'data'), limits)
   const base = readVectors(source, dataset, 'base', rows)
   const truth = readTruth(source, dataset, base, readVectors(source, dataset, 'query', queries), k)
   const settings = { dataset, data, queries, threads: buildThreads, ...params }
-  return { definition, example, folder, settings, truth, rules: { k, rows: base.rows } }
+  return { definition, example, folder, settings, truth, rows: base.rows }
 }
 
 function start(entry, context) {
@@ -71,8 +78,7 @@ function startOurs({ name }, { definition, example, folder, settings }) {
   const about = { version, bytes: Number.NaN }
   return {
     name,
-    ef: definition.ef,
-    whole: true,
+    params: paramsOf(settings),
     about,
     seconds: [],
     builds: definition.builds,
@@ -83,26 +89,29 @@ function startOurs({ name }, { definition, example, folder, settings }) {
       return seconds
     },
     settle: async () => {},
-    pass: (efs) => sweepGraph(example, settings, graph, efs),
+    at: ({ k, ef }) => ({
+      name,
+      ef,
+      whole: true,
+      pass: (efs) => sweepGraph(example, { ...settings, k }, graph, efs),
+    }),
     stop() {},
   }
 }
 
-function startPeer(entry, { definition, folder, settings, truth, rules }) {
+function startPeer(entry, { definition, folder, settings: common, truth, rows }) {
   const { engine, name } = entry
+  const settings = { ...common, ...entry.params }
   const { dataset, data, queries, m, efConstruction, threads } = settings
   const process = startPython(program, [engine, data, dataset, queries], {
     name,
     env: entry.hugePages ? hugePages : {},
   })
-  const file = join(folder, `${engine}.index`)
+  const file = join(folder, `${engine}-${m}-${efConstruction}.index`)
   const about = { bytes: Number.NaN }
   return {
     name,
-    ef: definition.ef,
-    whole: true,
-    truth,
-    rules,
+    params: paramsOf(settings),
     about,
     seconds: [],
     // The one with huge pages searches the very graph of the one without.
@@ -114,7 +123,14 @@ function startPeer(entry, { definition, folder, settings, truth, rules }) {
       else about.bytes = await process.call('save', file)
       about.pinned = await process.call('pin', measuredCore)
     },
-    pass: (efs, verify) => process.call('sweep', rules.k, efs, verify),
+    at: ({ k, ef }) => ({
+      name,
+      ef,
+      whole: true,
+      truth,
+      rules: { k, rows },
+      pass: (efs, verify) => process.call('sweep', k, efs, verify),
+    }),
     stop: () => process.stop(),
   }
 }
@@ -131,18 +147,21 @@ async function build(engines, rounds) {
   }
 }
 
-function report(definition, engines, points, { quick, rows: count }) {
-  const { bench, dataset, title, k, targets, params, buildThreads, reach } = definition
+function paramsOf({ m, efConstruction }) {
+  return `m=${m} efConstruction=${efConstruction}`
+}
+
+function rowsOf({ bench, dataset, buildThreads }, engines, points, { k, rows }) {
   const known = new Map(engines.map((engine) => [engine.name, engine]))
-  const rows = [...points].flatMap(([name, found]) => {
-    const { about, seconds } = known.get(name === again ? 'cairn' : name)
+  return [...points].flatMap(([name, found]) => {
+    const { about, params, seconds } = known.get(name === again ? 'cairn' : name)
     return found.map((point) => ({
       bench,
       dataset,
       engine: name,
       version: about.version,
-      params: `m=${params.m} efConstruction=${params.efConstruction}`,
-      rows: count,
+      params,
+      rows,
       k,
       build_s: seconds.length === 0 ? '' : median(seconds).toFixed(2),
       build_threads: buildThreads,
@@ -151,21 +170,19 @@ function report(definition, engines, points, { quick, rows: count }) {
       ...pointColumns(point),
     }))
   })
-  const single = [
-    ...reach.map((wanted) => ratioFigure(rows, wanted, definition)),
-    ...buildFigure(definition, known),
-    spreadFigure(rows, targets, definition),
-  ]
+}
+
+function report(definition, engines, rows, quick) {
+  const single = [...singleFigures(rows, definition), ...buildFigure(definition, engines)]
   save(rows, curves, quick)
   save(single, figures, quick)
   saveCurves(rows, definition, quick)
-  console.log(
-    `\n## ${title}, ${grouped(count)} rows\n\n${speedTable(rows, targets)}\n\n${figureTable(single)}\n`,
-  )
+  console.log(summaryOf(rows, definition))
 }
 
-function buildFigure({ bench, dataset, buildReach, buildThreads }, known) {
-  const [ours, theirs] = [known.get('cairn'), known.get(buildReach.over)]
+function buildFigure({ bench, dataset, buildReach, buildThreads }, engines) {
+  const named = (name) => engines.find((engine) => engine.name === name)
+  const [ours, theirs] = [named('cairn'), named(buildReach.over)]
   if (theirs === undefined) return []
   const [mine, other] = [summary(ours.seconds), summary(theirs.seconds)]
   const value = mine.median / other.median

@@ -1,14 +1,14 @@
 // `npm run bench -- readme`: the tables of the newest record into README.md, between its two comments.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative, sep } from 'node:path'
-import { definitionsOf } from './lib/definitions.mjs'
+import { definitionsOf, depthsOf } from './lib/definitions.mjs'
 import { Missing } from './lib/data.mjs'
 import { log } from './lib/log.mjs'
 import { blockIn, differences, replaceBlock } from './lib/markdown.mjs'
 import { grouped } from './lib/numbers.mjs'
 import { recordFolder, root } from './lib/places.mjs'
 import { curves, figures, newest, resultFolder } from './lib/record.mjs'
-import { figureTable, speedTable } from './lib/report.mjs'
+import { figureTable, latencyTable, speedTable } from './lib/report.mjs'
 
 const readme = join(root, 'README.md')
 
@@ -64,26 +64,51 @@ function blockFrom(folder) {
 /** Everything that the record says, as Markdown. */
 export function blockOf(points, single, folder) {
   if (points.length + single.length === 0) throw new Missing(`there are no results in ${folder}`)
-  const [{ date, machine, cpu, cores, memory_gb: memory, os, node }] = [...points, ...single]
+  const [{ machine, cpu, cores, memory_gb: memory, os, node }] = [...points, ...single]
   const name = machine === 'unnamed' ? '' : `${machine}: `
   return [
-    `Measured on ${date}. ${name}${cpu}, ${cores} cores, ${memory} GB, ${os}, Node ${node}. Queries per second ` +
-      'are medians, with the extremes of the repetitions; the engines took turns on one core of one machine. ' +
+    `${name}${cpu}, ${cores} cores, ${memory} GB, ${os}, Node ${node}. Queries per second are medians, with the ` +
+      'extremes of the repetitions; the engines took turns on one core of one machine. ' +
       'How, and how to repeat it: [bench/README.md](bench/README.md).',
     ...['node', 'native'].flatMap((bench) => sectionsOf(bench, points, folder)),
-    ...(single.length === 0 ? [] : ['#### Single figures', figureTable(single)]),
+    ...daysOf(single).flatMap((day) => [
+      `#### Single figures, ${day}`,
+      figureTable(single.filter(({ date }) => date === day)),
+    ]),
   ].join('\n\n')
 }
 
+/** How long single searches took, where that was measured. */
+function latencySection(rows) {
+  if (rows.every(({ p50_us: p50 }) => p50 === '')) return []
+  const title =
+    'How long one search took, in microseconds, at the fastest point that recalls 0.95 or more:'
+  return [title, latencyTable(rows, 0.95)]
+}
+
+/** The days that rows are of, the newest first. */
+function daysOf(rows) {
+  return [...new Set(rows.map(({ date }) => date))].sort().toReversed()
+}
+
 function sectionsOf(bench, points, folder) {
-  return definitionsOf(bench).flatMap(({ dataset, title, targets, k }) => {
+  return definitionsOf(bench).flatMap((definition) => {
+    const { dataset, title } = definition
     const rows = points.filter((row) => row.bench === bench && row.dataset === dataset)
     if (rows.length === 0) return []
     const [{ date, rows: count, params }] = rows
     return [
       `#### ${title}`,
-      `${grouped(Number(count))} vectors, top ${k}, recall@${k} against the exact neighbours; ${params}.`,
-      speedTable(rows, targets),
+      `Measured on ${date}. ${grouped(Number(count))} vectors; ${params} where an engine does not say otherwise.`,
+      ...depthsOf(definition).flatMap(({ k, targets }) => {
+        const found = rows.filter((row) => Number(row.k) === k)
+        if (found.length === 0) return []
+        return [
+          `Top ${k}, recall@${k} against the exact neighbours:`,
+          speedTable(found, targets),
+          ...latencySection(found),
+        ]
+      }),
       `![Recall against queries per second](${folder}/${date}-${bench}-${dataset}.svg)`,
     ]
   })

@@ -11,10 +11,10 @@ export async function create({ folder, threads }) {
   let isExact
   return {
     version,
-    async build(base, dim, { m, efConstruction, exact = false }, columns = {}) {
+    async build(base, dim, { index, m, efConstruction, exact = false }, columns = {}) {
       isExact = exact
       collection = await db.collection('vectors', {
-        ...schemaOf(dim, { m, efConstruction }),
+        ...schemaOf(dim, { index, m, efConstruction }),
         fields: Object.fromEntries(Object.keys(columns).map((name) => [name, 'int'])),
       })
       const started = performance.now()

@@ -1,5 +1,6 @@
 // Two figures of one large database: how long the event loop waits while it is written, and how soon the
 // finished one answers when it is opened again.
+import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { isCairnError, open } from 'cairndb'
@@ -92,20 +93,45 @@ function stallFigures(stalls, rows) {
 }
 
 async function measureReopen({ runs, rows, data, dataset, folder }) {
-  const milliseconds = []
+  const [warm, cold] = [[], []]
   for (let run = 0; run <= runs; run += 1) {
-    const { opened, count } = await callInWorker(import.meta.url, 'reopen', folder, data, dataset)
-    if (count !== rows) throw new WrongAnswer(`${count} of ${rows} rows are there`)
-    // The first one warms the page cache.
-    if (run > 0) milliseconds.push(opened)
+    const isCold = run > 0 && forget(folder)
+    const before = await firstAnswer(folder, data, dataset, rows)
+    if (isCold) cold.push(before)
+    const after = await firstAnswer(folder, data, dataset, rows)
+    // The first round warms the page cache.
+    if (run > 0) warm.push(after)
     log(
-      `${run === 0 ? 'warm-up' : `run ${run} of ${runs}`}: first answer after ${opened.toFixed(0)} ms`,
+      `${run === 0 ? 'warm-up' : `run ${run} of ${runs}`}: first answer after ${after.toFixed(0)} ms` +
+        (isCold ? `, ${before.toFixed(0)} ms with nothing of it in the page cache` : ''),
     )
   }
   const refused = await damageIsSeen(folder, data, dataset)
   const note = `a flipped byte of the segment is refused with ${refused}`
-  const name = `reopen of ${grouped(rows)} rows, warm, to the first answer`
-  return [worst(name, 'ms', milliseconds, { most: 1000 }, note)]
+  const name = (how) => `reopen of ${grouped(rows)} rows, ${how}, to the first answer`
+  return [
+    worst(name('warm'), 'ms', warm, { most: 1000 }, note),
+    ...(cold.length === 0
+      ? []
+      : [figure(name('cold'), 'ms', cold, {}, 'nothing of the database in the page cache')]),
+  ]
+}
+
+async function firstAnswer(folder, data, dataset, rows) {
+  const { opened, count } = await callInWorker(import.meta.url, 'reopen', folder, data, dataset)
+  if (count !== rows) throw new WrongAnswer(`${count} of ${rows} rows are there`)
+  return opened
+}
+
+/** Takes every file of a folder out of the page cache; false where the machine has no `dd` that can. */
+function forget(folder) {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+  return files.every((file) => {
+    const args = [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none']
+    return spawnSync('dd', args, { stdio: 'ignore' }).status === 0
+  })
 }
 
 /** Flips a byte in the middle of the largest segment: opening or searching must refuse it. */

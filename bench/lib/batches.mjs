@@ -16,7 +16,8 @@ export function* columnBatches(matrix, dim, batchRows, columns = {}) {
   }
 }
 
-/** The schema of collections that are measured here. */
-export function schemaOf(dim, { m = 16, efConstruction = 200 } = {}) {
-  return { key: 'u64', vectors: { dim, metric: 'l2', index: { kind: 'hnsw', m, efConstruction } } }
+/** The schema of collections that are measured here: with a graph of that kind. */
+export function schemaOf(dim, { index: kind = 'hnsw', m = 16, efConstruction = 200 } = {}) {
+  const index = kind === 'hnsw' ? { kind, m, efConstruction } : kind
+  return { key: 'u64', vectors: { dim, metric: 'l2', index } }
 }

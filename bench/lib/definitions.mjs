@@ -21,12 +21,19 @@ export function quickened(definition, quick) {
   return {
     ...definition,
     ...less,
-    engines: definition.engines.map((engine) => ({
+    engines: definition.engines.map(({ ef, ...engine }) => ({
       ...engine,
-      ...(engine.ef === undefined ? {} : { ef: less.ef }),
+      ...(ef === undefined ? {} : { ef: less.ef }),
       ...(engine.queries === undefined ? {} : { queries: engineQueries ?? less.queries }),
     })),
   }
+}
+
+/**
+ * What is asked of engines that are built once: `{ k, ef, targets }` of the definition itself, then each of `also`.
+ */
+export function depthsOf({ k, ef, targets, also = [] }) {
+  return [{ k, ef, targets }, ...also]
 }
 
 /** The settings of one section of a definition, quick or not. */

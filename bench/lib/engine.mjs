@@ -13,7 +13,7 @@ const processModule = new URL('../engine-process.mjs', import.meta.url)
  *
  * @param entry - A line of the definition's `engines`.
  * @param options - The `definition`, and whether it has `filtered` searches.
- * @returns `{ name, ef, full, call, about, stop }`, or null: `full` where fewer answers than asked for are wrong,
+ * @returns `{ name, ef, full, call, about, stop }`, or null: `ef` where the entry has its own, `full` where fewer answers than asked for are wrong,
  * `call` a function of the process, `about` the columns of the record that are the same for every point.
  */
 export async function startEngine(entry, { definition, filtered = false }) {
@@ -45,10 +45,10 @@ export async function startEngine(entry, { definition, filtered = false }) {
     )
     return {
       name: entry.name,
-      ef: entry.ef ?? definition.ef,
+      ef: entry.ef,
       full: entry.engine === 'cairn',
       call: (...args) => worker.call(...args),
-      about: columnsOf(definition, built, params, isPinned),
+      about: columnsOf(built, params, isPinned),
       stop,
     }
   } catch (error) {
@@ -59,18 +59,18 @@ export async function startEngine(entry, { definition, filtered = false }) {
   }
 }
 
-function columnsOf({ k }, { version, seconds, threads, bytes, rss, rows }, params, isPinned) {
+function columnsOf({ version, seconds, threads, bytes, rss, peak, rows }, params, isPinned) {
   return {
     version,
     params: Object.entries(params)
       .map((pair) => pair.join('='))
       .join(' '),
     rows,
-    k,
     build_s: seconds.toFixed(2),
     build_threads: threads,
     bytes,
     rss_bytes: rss,
+    peak_rss_bytes: peak,
     pinned: isPinned ? 1 : 0,
   }
 }

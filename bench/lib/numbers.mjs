@@ -20,6 +20,16 @@ export function summary(values) {
   return { median: median(values), min: quantile(values, 0), max: quantile(values, 1) }
 }
 
+/** The quantiles of latencies that people ask for, by name. */
+export const quantiles = { p50: 0.5, p95: 0.95, p99: 0.99, p999: 0.999 }
+
+/** Those quantiles of some latencies. */
+export function latencyOf(values) {
+  return Object.fromEntries(
+    Object.entries(quantiles).map(([name, share]) => [name, quantile(values, share)]),
+  )
+}
+
 /** A count or rate with thousands separated; three digits below a thousand. */
 export function grouped(value) {
   if (!Number.isFinite(value)) return '-'

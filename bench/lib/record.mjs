@@ -1,7 +1,7 @@
 // Results on disk: CSV by machine and date, and the curves as SVG.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parse, update } from './csv.mjs'
+import { merge, parse, update } from './csv.mjs'
 import { pointsOf } from './interpolate.mjs'
 import { log } from './log.mjs'
 import { machine, slug, today } from './machine.mjs'
@@ -30,11 +30,14 @@ export const curves = {
     'qps_max',
     'repetitions',
     'p50_us',
+    'p95_us',
     'p99_us',
+    'p999_us',
     'build_s',
     'build_threads',
     'bytes',
     'rss_bytes',
+    'peak_rss_bytes',
     'pinned',
   ],
   keys: ['bench', 'dataset'],
@@ -78,8 +81,9 @@ export function save(rows, file, quick) {
   log(`wrote ${relative(root, place)}`)
 }
 
-/** Draws the curves of one benchmark on one data set. */
-export function saveCurves(rows, { bench, dataset, title }, quick) {
+/** Draws the curves of one benchmark on one data set, for its first `k`. */
+export function saveCurves(every, { bench, dataset, title, k }, quick) {
+  const rows = every.filter((row) => Number(row.k) === k)
   const folder = resultFolder(quick)
   mkdirSync(folder, { recursive: true })
   const place = join(folder, `${today()}-${bench}-${dataset}.svg`)
@@ -101,11 +105,10 @@ function seriesOf(rows) {
   }))
 }
 
-/** The newest rows of a file of the record, of the machine whose folder that is. */
+/** The rows of a file of the record, of the machine whose folder that is: of each benchmark those of its newest day. */
 export function newest(file, folder) {
   const name = new RegExp(`^\\d{4}-\\d\\d-\\d\\d${file.suffix}\\.csv$`)
   const files = existsSync(folder) ? readdirSync(folder).filter((entry) => name.test(entry)) : []
-  const last = files.sort().at(-1)
-  if (last === undefined) return []
-  return parse(readFileSync(join(folder, last), 'utf8'))
+  const days = files.sort().map((day) => parse(readFileSync(join(folder, day), 'utf8')))
+  return days.reduce((older, newer) => merge(older, newer, file.keys), [])
 }

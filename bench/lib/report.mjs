@@ -1,7 +1,8 @@
 // The tables that people read, out of the rows of the record.
+import { depthsOf } from './definitions.mjs'
 import { pointsOf, speedAt } from './interpolate.mjs'
 import { table } from './markdown.mjs'
-import { grouped, megabytes } from './numbers.mjs'
+import { grouped, megabytes, quantiles } from './numbers.mjs'
 import { again } from './record.mjs'
 
 /** Above this, two runs of the same engine differ too much for the figures to be used. */
@@ -28,6 +29,26 @@ export function speedTable(rows, targets) {
   )
 }
 
+/** Quantiles of the time of one search, by engine, at its fastest point of at least `target` recall. */
+export function latencyTable(rows, target) {
+  const names = ['qps_median', ...Object.keys(quantiles).map((name) => `${name}_us`)]
+  const titles = ['recall', 'QPS', 'p50', 'p95', 'p99', 'p99.9']
+  const columns = [{ title: 'engine' }, ...titles.map((title) => ({ title, right: true }))]
+  const reaching = byEngine(rows.filter(({ recall }) => Number(recall) >= target))
+  return table(
+    columns,
+    reaching
+      .filter(([name]) => name !== again)
+      .map(([name, points]) => {
+        const fastest = points.reduce((best, point) =>
+          Number(point.qps_median) > Number(best.qps_median) ? point : best,
+        )
+        const cell = (column) => (fastest[column] ? grouped(Number(fastest[column])) : '-')
+        return [name, Number(fastest.recall).toFixed(3), ...names.map(cell)]
+      }),
+  )
+}
+
 function speed(range) {
   if (range === null) return 'not reached'
   const { median, min, max, bound } = range
@@ -51,10 +72,10 @@ export function spreadOf(rows, targets) {
   return { spread, discard: spread > spreadMax }
 }
 
-/** Our speed over the best of some peers at one recall. */
-export function ratioOf(rows, { target, ratio, over }) {
+/** The speed of one engine of ours over the best of some peers at one recall. */
+export function ratioOf(rows, { target, ratio, over, of = 'cairn' }) {
   const engines = curvesOf(rows)
-  const ours = speedAt(engines.get('cairn') ?? [], target)
+  const ours = speedAt(engines.get(of) ?? [], target)
   const theirs = over
     .map((name) => ({ name, range: speedAt(engines.get(name) ?? [], target) }))
     .filter(({ range }) => range !== null)
@@ -72,10 +93,31 @@ export function ratioOf(rows, { target, ratio, over }) {
   }
 }
 
+/** The single figures of curves: ratios over peers, and how far our engine is from itself, at the first `k`. */
+export function singleFigures(rows, definition) {
+  const first = rows.filter(({ k }) => Number(k) === definition.k)
+  return [
+    ...definition.reach.map((wanted) => ratioFigure(first, wanted, definition)),
+    spreadFigure(first, definition.targets, definition),
+  ]
+}
+
+/** What a run prints about one data set: a table of each `k`, and the single figures. */
+export function summaryOf(rows, definition) {
+  const tables = depthsOf(definition).map(({ k, targets }) => {
+    const found = rows.filter((row) => Number(row.k) === k)
+    return `top ${k}\n\n${speedTable(found, targets)}`
+  })
+  const single = figureTable(singleFigures(rows, definition))
+  const title = `## ${definition.title}, ${grouped(Number(rows[0].rows))} rows`
+  return `\n${[title, ...tables, single].join('\n\n')}\n`
+}
+
 /** One row of the file of figures about a ratio. */
 export function ratioFigure(rows, reach, { bench, dataset }) {
   const found = ratioOf(rows, reach)
-  const name = `${dataset}: times the best of ${reach.over.join(', ')} at ${reach.target}`
+  const of = reach.of === undefined ? '' : `${reach.of}, `
+  const name = `${dataset}: ${of}times the best of ${reach.over.join(', ')} at ${reach.target}`
   if (found === null) return { bench, section: dataset, name, note: 'recall not reached' }
   return {
     bench,

@@ -1,16 +1,16 @@
 // The measuring loop: engines take turns, the first round is warm-up and checks the answers.
 import { checkSweep, recallOf } from './answers.mjs'
 import { log } from './log.mjs'
-import { median, summary } from './numbers.mjs'
+import { median, quantiles, summary } from './numbers.mjs'
 
 /**
  * Runs every engine at every `ef`, round after round, each engine in turn (A B C A B C ...).
  *
  * @param engines - `{ name, ef: number[], truth, rules, pass(ef, verify) }`; `pass` resolves with
- * `{ seconds, queries, p50?, p99?, answers?, recall? }`, or with an array of them, one by `ef`, when the
+ * `{ seconds, queries, latency?, answers?, recall? }`, or with an array of them, one by `ef`, when the
  * engine's `whole` is set and it is given all of `ef` at once.
  * @param repetitions - Rounds that count, after one that does not.
- * @returns Points by engine: `{ ef, recall, qps, p50, p99 }` with `qps` of each round.
+ * @returns Points by engine: `{ ef, recall, qps, latency }` with `qps` and each quantile of each round.
  */
 export async function sweep(engines, repetitions) {
   const points = new Map(engines.map(({ name, ef }) => [name, ef.map(emptyPoint)]))
@@ -56,23 +56,23 @@ async function runTurn(engine, at, verify, points) {
   for (const [step, result] of results.entries()) record(engine, points[step], result, verify)
 }
 
-function record(engine, point, { seconds, queries, p50, p99, answers, recall }, verify) {
+function record(engine, point, { seconds, queries, latency = {}, answers, recall }, verify) {
   if (verify) {
     point.recall = recall ?? recallOf(answers, engine.truth, engine.rules)
     point.queries = queries
     return
   }
   point.qps.push(queries / seconds)
-  if (p50 !== undefined) point.p50.push(p50)
-  if (p99 !== undefined) point.p99.push(p99)
+  for (const [name, micros] of Object.entries(latency)) point.latency[name].push(micros)
 }
 
 function emptyPoint(ef) {
-  return { ef, recall: Number.NaN, queries: 0, qps: [], p50: [], p99: [] }
+  const latency = Object.fromEntries(Object.keys(quantiles).map((name) => [name, []]))
+  return { ef, recall: Number.NaN, queries: 0, qps: [], latency }
 }
 
 /** A point in the columns of the record. */
-export function pointColumns({ ef, recall, queries, qps, p50, p99 }) {
+export function pointColumns({ ef, recall, queries, qps, latency }) {
   const speed = summary(qps)
   const micros = (values) => (values.length === 0 ? '' : median(values).toFixed(1))
   return {
@@ -83,7 +83,8 @@ export function pointColumns({ ef, recall, queries, qps, p50, p99 }) {
     qps_median: speed.median.toFixed(1),
     qps_min: speed.min.toFixed(1),
     qps_max: speed.max.toFixed(1),
-    p50_us: micros(p50),
-    p99_us: micros(p99),
+    ...Object.fromEntries(
+      Object.entries(latency).map(([name, values]) => [`${name}_us`, micros(values)]),
+    ),
   }
 }

@@ -56,12 +56,17 @@ function numbersOf(lines, pattern, otherwise) {
   return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, Number(text)]))
 }
 
-async function run([file, ...args], { dataset, data, m, efConstruction, threads, queries }, extra) {
+async function run(
+  [file, ...args],
+  { dataset, data, m, efConstruction, threads, queries, k = 10 },
+  extra,
+) {
   const settings = {
     M: m,
     EFC: efConstruction,
     THREADS: threads,
     QUERIES: queries,
+    K: k,
     DATA: data,
     INDEX: 'hnsw',
     ...extra,

@@ -15,6 +15,7 @@
 //! | `CAIRN_BENCH_QG`     | build, do not keep    | the same for the quantised graph                  |
 //! | `CAIRN_BENCH_THREADS`| 2                     | threads of the build; searches use one            |
 //! | `CAIRN_BENCH_EF`     | 10,20,...             | the sweep                                         |
+//! | `CAIRN_BENCH_K`      | 10                    | how many nearest rows                             |
 //! | `CAIRN_BENCH_BITS`   | 1 from 256 dim, else 2| bits of a code of the quantised graph             |
 //! | `CAIRN_BENCH_DEGREE` | 32                    | its links of a node                               |
 //! | `CAIRN_BENCH_REFINE` | 0                     | its `ef_construction`                             |
@@ -40,7 +41,6 @@ use cairn_index::{
     Effort, Graph, Hit, HnswConfig, Metric, Query, Scratch, Vectors, Workers, flat, qg,
 };
 
-const K: usize = 10;
 
 struct Threads(usize);
 
@@ -63,6 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (_, depth, truth_bytes) = read(&path("gt100.ibin"), 4)?;
     let (rows, all_rows) = (rows.min(setting("ROWS", usize::MAX)), rows);
     let queries = queries.min(setting("QUERIES", 2000));
+    let k = setting("K", 10);
 
     let mut vectors = Vectors::with_capacity(dim, rows);
     vectors.fill_rows(rows, |row, slot| widen(&base, row as usize, slot));
@@ -75,10 +76,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let rows = truth
             .chunks_exact(depth)
             .take(queries)
-            .flat_map(|nearest| &nearest[..K]);
+            .flat_map(|nearest| &nearest[..k]);
         rows.map(|row| u32::from_le_bytes(*row)).collect()
     } else {
-        scan(&vectors, &query_rows)?
+        scan(&vectors, &query_rows, k)?
     };
     // What is printed here is read by bench/native/cairn.mjs.
     let index = env::var("CAIRN_BENCH_INDEX").unwrap_or_else(|_| "both".into());
@@ -109,10 +110,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 queries: &query_rows,
                 numbers,
                 truth: &truth,
+                k,
             };
             sweep.run(ef, |query, scratch, hits| {
                 let all = |_| true;
-                graph.search(vectors, query, K, ef, all, scratch, || false, hits)
+                graph.search(vectors, query, k, ef, all, scratch, || false, hits)
             });
         }
         if let Some(graph) = &quantised {
@@ -122,10 +124,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 queries: &query_rows,
                 numbers: &own,
                 truth: &truth,
+                k,
             };
             sweep.run(ef, |query, scratch, hits| {
                 let all = |_| true;
-                graph.search(&vectors, query, K, ef, all, scratch, || false, hits)
+                graph.search(&vectors, query, k, ef, all, scratch, || false, hits)
             });
         }
     }
@@ -185,7 +188,7 @@ fn quantised(vectors: &Vectors) -> Result<qg::QuantisedGraph, Box<dyn Error>> {
 }
 
 /// The rows nearest to each query.
-fn scan(vectors: &Vectors, queries: &[f32]) -> Result<Vec<u32>, Box<dyn Error>> {
+fn scan(vectors: &Vectors, queries: &[f32], k: usize) -> Result<Vec<u32>, Box<dyn Error>> {
     let mut query = Query::new(&[], vectors.stride());
     let (mut truth, mut hits) = (Vec::new(), Vec::new());
     for vector in queries.chunks_exact(vectors.dim()) {
@@ -195,7 +198,7 @@ fn scan(vectors: &Vectors, queries: &[f32]) -> Result<Vec<u32>, Box<dyn Error>> 
             vectors,
             Metric::L2,
             &query,
-            K,
+            k,
             rows,
             |_| true,
             tie,
@@ -263,6 +266,7 @@ struct Sweep<'a> {
     queries: &'a [f32],
     numbers: &'a [u32],
     truth: &'a [u32],
+    k: usize,
 }
 
 impl Sweep<'_> {
@@ -272,7 +276,7 @@ impl Sweep<'_> {
         search: impl Fn(&Query, &mut Scratch, &mut Vec<Hit>) -> Result<Effort, E>,
     ) {
         let mut query = Query::new(&[], self.vectors.stride());
-        let (mut scratch, mut hits) = (Scratch::new(), Vec::with_capacity(K));
+        let (mut scratch, mut hits) = (Scratch::new(), Vec::with_capacity(self.k));
         let count = self.queries.len() / self.vectors.dim();
         let (mut found, mut hops, mut distances) = (0, 0, 0);
         let mut speeds = Vec::new();
@@ -292,7 +296,7 @@ impl Sweep<'_> {
             for (at, hits) in answers.iter().enumerate() {
                 let number = |hit: &Hit| self.numbers[hit.row as usize];
                 let right = |row: &&u32| hits.iter().any(|hit| number(hit) == **row);
-                found += self.truth[at * K..(at + 1) * K]
+                found += self.truth[at * self.k..(at + 1) * self.k]
                     .iter()
                     .filter(right)
                     .count();
@@ -305,7 +309,7 @@ impl Sweep<'_> {
         println!(
             "{:4} ef={ef:4} recall={:.4} qps={:8.0} ({:.0}-{:.0}) hops={:.1} distances={:.0}",
             self.name,
-            found as f64 / (count * K) as f64,
+            found as f64 / (count * self.k) as f64,
             speeds[speeds.len() / 2],
             speeds[0],
             speeds[speeds.len() - 1],

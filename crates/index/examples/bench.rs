@@ -15,6 +15,7 @@
 //! | `CAIRN_BENCH_QG`     | build, do not keep    | the same for the quantised graph                  |
 //! | `CAIRN_BENCH_THREADS`| 2                     | threads of the build; searches use one            |
 //! | `CAIRN_BENCH_EF`     | 10,20,...             | the sweep                                         |
+//! | `CAIRN_BENCH_CODES`  | none                  | codes that HNSW is searched by as well: `sq8,rabitq4,pq32` |
 //! | `CAIRN_BENCH_K`      | 10                    | how many nearest rows                             |
 //! | `CAIRN_BENCH_BITS`   | 1 from 256 dim, else 2| bits of a code of the quantised graph             |
 //! | `CAIRN_BENCH_DEGREE` | 32                    | its links of a node                               |
@@ -32,15 +33,16 @@
     reason = "a program of its own, outside the rooms: it reads files and a clock"
 )]
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use std::{env, fs};
 
 use cairn_index::{
-    Effort, Graph, Hit, HnswConfig, Metric, Query, Scratch, Vectors, Workers, flat, qg,
+    Coded, CodedSpace, Effort, Graph, Hit, HnswConfig, Metric, Quantisation, Query, Scratch,
+    Vectors, Workers, flat, qg,
 };
-
 
 struct Threads(usize);
 
@@ -98,6 +100,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else {
         Some(hnsw(&vectors)?)
     };
+    let codes = match &hnsw {
+        Some((_, vectors, _)) => codes(vectors)?,
+        None => Vec::new(),
+    };
     let sweep = env::var("CAIRN_BENCH_EF")
         .unwrap_or_else(|_| "10,15,20,25,30,40,50,60,70,80,100,120,150,200,300,400".into());
     let own: Vec<u32> = (0..rows as u32).collect();
@@ -115,6 +121,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             sweep.run(ef, |query, scratch, hits| {
                 let all = |_| true;
                 graph.search(vectors, query, k, ef, all, scratch, || false, hits)
+            });
+        }
+        for (name, coded) in &codes {
+            let (graph, vectors, numbers) = hnsw.as_ref().expect("codes are walked over in it");
+            let sweep = Sweep {
+                name,
+                vectors,
+                queries: &query_rows,
+                numbers,
+                truth: &truth,
+                k,
+            };
+            let space = RefCell::new(CodedSpace::default());
+            sweep.run(ef, |query, scratch, hits| {
+                let (all, space, never) = (|_| true, &mut *space.borrow_mut(), || false);
+                graph.search_coded(
+                    vectors, coded, query, k, ef, all, scratch, space, never, hits,
+                )
             });
         }
         if let Some(graph) = &quantised {
@@ -156,6 +180,35 @@ fn hnsw(vectors: &Vectors) -> Result<Arranged, Box<dyn Error>> {
         println!("order={:.2} s", started.elapsed().as_secs_f64());
     }
     Ok(arranged)
+}
+
+/// Codes of the settings, by name: `sq8`, `sq4`, `rabitq1` to `rabitq8`, `pq<subspaces>`.
+fn codes(vectors: &Vectors) -> Result<Vec<(String, Coded)>, Box<dyn Error>> {
+    let names = env::var("CAIRN_BENCH_CODES").unwrap_or_default();
+    let names = names.split(',').filter(|name| !name.is_empty());
+    let mut all = Vec::new();
+    for name in names {
+        let number = |prefix: &str| name.strip_prefix(prefix).and_then(|it| it.parse().ok());
+        let quantisation = match name {
+            "sq8" => Quantisation::Sq8,
+            "sq4" => Quantisation::Sq4,
+            _ => match (number("rabitq"), number("pq")) {
+                (Some(bits), _) => Quantisation::Rabitq { bits: bits as u8 },
+                (_, Some(subspaces)) => Quantisation::Pq { subspaces, bits: 8 },
+                _ => return Err(format!("no such codes: {name}").into()),
+            },
+        };
+        let started = Instant::now();
+        let threads = Threads(setting("THREADS", 2));
+        let coded = Coded::new(vectors, Metric::L2, quantisation, &threads, &())?;
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{name}: encoded={seconds:.1} s codes={:.1} MB",
+            coded.bytes() as f64 / 1e6
+        );
+        all.push((name.to_owned(), coded));
+    }
+    Ok(all)
 }
 
 /// The quantised graph of the settings.

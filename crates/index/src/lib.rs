@@ -11,6 +11,7 @@
 //! | a fast answer over many rows           | [`Graph::build`], [`Graph::search`]         |
 //! | a faster one over rows that stay       | [`qg::QuantisedGraph`]                      |
 //! | rows that arrive one by one            | [`Graph::with_capacity`], [`Graph::insert`] |
+//! | less memory read for each row          | [`Coded`], [`Graph::search_coded`]          |
 //! | rows of which most components are zero | [`SparseIndex`]                             |
 //! | several vectors a row                  | [`MultiVectors`]                            |
 //!
@@ -23,6 +24,7 @@
 mod arena;
 mod beam;
 mod bulk;
+mod coded;
 pub mod flat;
 mod hit;
 mod hnsw;
@@ -37,8 +39,9 @@ mod vectors;
 mod visited;
 
 pub use cairn_distance::Metric;
-pub use cairn_quantize::{Progress, SingleThread, Workers};
+pub use cairn_quantize::{Progress, SingleThread, TrainError, Workers};
 
+pub use coded::{Coded, CodedFormatError, CodedSpace, Quantisation};
 pub use hit::{Effort, HOPS_PER_LOOK, Hit, Stopped};
 pub use hnsw::{BuildError, ConfigError, FormatError, Graph, HnswConfig, Report, Scratch};
 pub use multi::{MultiQuery, MultiVectors};

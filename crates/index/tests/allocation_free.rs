@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_distance::Kernels;
 use cairn_index::{
-    HnswConfig, Metric, MultiQuery, MultiVectors, Query, Scratch, SingleThread, flat, qg,
+    Coded, CodedSpace, HnswConfig, Metric, MultiQuery, MultiVectors, Quantisation, Query, Scratch,
+    SingleThread, flat, qg,
 };
 use common::{Random, build, clustered, matrix};
 
@@ -52,6 +53,9 @@ fn warm_searches_allocate_nothing() {
     let config = qg::Config::new(20);
     let quantised =
         qg::QuantisedGraph::build(&vectors, Metric::L2, &config, &SingleThread, &()).unwrap();
+    let coded = [Quantisation::Sq8, Quantisation::Rabitq { bits: 4 }]
+        .map(|it| Coded::new(&vectors, Metric::L2, it, &SingleThread, &()).unwrap());
+    let mut spaces = [CodedSpace::default(), CodedSpace::default()];
     let queries = clustered(20, 100, 12, &mut random);
     let mut query = Query::new(&queries[0], vectors.stride());
     let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
@@ -92,6 +96,23 @@ fn warm_searches_allocate_nothing() {
                     )
                     .unwrap();
             }
+            let never = || false;
+            for (coded, space) in coded.iter().zip(&mut spaces) {
+                graph
+                    .search_coded(
+                        &vectors,
+                        coded,
+                        &query,
+                        10,
+                        100,
+                        |_| true,
+                        &mut scratch,
+                        space,
+                        never,
+                        &mut hits,
+                    )
+                    .unwrap();
+            }
             top.reset(10);
             let (rows, tie) = (0..vectors.len() as u32, |a: u32, b: u32| a.cmp(&b));
             flat::scan(
@@ -111,7 +132,6 @@ fn warm_searches_allocate_nothing() {
             top.reset(10);
             question.set(vector, 20);
             let (kernels, rows) = (Kernels::new(Metric::L2), 0..several.len() as u32);
-            let never = || false;
             several
                 .scan(kernels, &question, rows, |_| true, tie, never, &mut top)
                 .unwrap();

@@ -2,8 +2,11 @@
 
 mod common;
 
-use cairn_index::flat::{self, CodeSpace, Codes, RowCodes, TopK};
-use cairn_index::{Effort, Hit, Metric, Query, Vectors};
+use cairn_index::flat::{self, CodeSpace, Codes, TopK};
+use cairn_index::{
+    Coded, CodedSpace, Effort, Hit, Metric, Progress, Quantisation, Query, SingleThread,
+    TrainError, Vectors,
+};
 use common::{Random, clustered, matrix, normal, prepared};
 
 const DEVIATIONS: f32 = 3.3;
@@ -34,12 +37,12 @@ fn by_codes(
 }
 
 fn by_row_codes(
-    codes: &RowCodes,
+    codes: &Coded,
     vectors: &Vectors,
     query: &Query,
     k: usize,
     rows: impl Iterator<Item = u32>,
-    space: &mut CodeSpace,
+    space: &mut CodedSpace,
 ) -> (Vec<Hit>, Effort) {
     let tie = |a: u32, b: u32| a.cmp(&b);
     let mut top = TopK::new(k);
@@ -52,8 +55,28 @@ fn by_row_codes(
     (hits, scanned.expect("nobody stops it"))
 }
 
-fn row_codes(vectors: &Vectors, metric: Metric) -> Option<RowCodes> {
-    RowCodes::new(vectors, metric, || false).expect("nobody stops it")
+fn row_codes(vectors: &Vectors, metric: Metric) -> Coded {
+    one_bit(vectors, metric, &()).expect("nobody stops it")
+}
+
+fn one_bit(
+    vectors: &Vectors,
+    metric: Metric,
+    progress: &dyn Progress,
+) -> Result<Coded, TrainError> {
+    let one_bit = Quantisation::Rabitq { bits: 1 };
+    Coded::new(vectors, metric, one_bit, &SingleThread, progress)
+}
+
+/// Nothing is wanted any more.
+struct Over;
+
+impl Progress for Over {
+    fn advance(&self, _rows: usize) {}
+
+    fn cancelled(&self) -> bool {
+        true
+    }
 }
 
 fn by_rows(
@@ -83,7 +106,7 @@ fn by_rows(
 #[test]
 fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
     let mut random = Random::new(51);
-    let mut space = CodeSpace::default();
+    let (mut space, mut by_row) = (CodeSpace::default(), CodedSpace::default());
     for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
         for dim in [64, 100, 128, 333] {
             for spread in [true, false] {
@@ -96,7 +119,7 @@ fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
                 let vectors = matrix(rows, metric);
                 let codes = Codes::new(&vectors, metric).unwrap();
                 assert_eq!(codes.rows(), 4_000);
-                let single = row_codes(&vectors, metric).unwrap();
+                let single = row_codes(&vectors, metric);
                 let (mut found, mut measured) = ([0, 0], [0, 0]);
                 for query in queries {
                     let query = Query::new(&prepared(query, metric), vectors.stride());
@@ -105,7 +128,7 @@ fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
                     let listed = (0..4_000).filter(|&row| odd(row));
                     let both = [
                         by_codes(&codes, &vectors, &query, 10, odd, &mut space),
-                        by_row_codes(&single, &vectors, &query, 10, listed, &mut space),
+                        by_row_codes(&single, &vectors, &query, 10, listed, &mut by_row),
                     ];
                     for (at, (hits, effort)) in both.into_iter().enumerate() {
                         assert_eq!(hits.len(), 10);
@@ -130,17 +153,17 @@ fn what_a_scan_of_rows_finds_is_found_and_few_rows_are_measured() {
 #[test]
 fn every_row_finds_itself() {
     let mut random = Random::new(52);
-    let mut space = CodeSpace::default();
+    let (mut space, mut by_row) = (CodeSpace::default(), CodedSpace::default());
     for metric in [Metric::L2, Metric::Cosine] {
         let rows = clustered(96, 2_500, 12, &mut random);
         let vectors = matrix(&rows, metric);
         let codes = Codes::new(&vectors, metric).unwrap();
-        let single = row_codes(&vectors, metric).unwrap();
+        let single = row_codes(&vectors, metric);
         for row in 0..2_500 {
             let query = Query::new(vectors.row(row), vectors.stride());
             let (hits, _) = by_codes(&codes, &vectors, &query, 1, |_| true, &mut space);
             assert_eq!(hits[0].row, row, "{metric:?}");
-            let (hits, _) = by_row_codes(&single, &vectors, &query, 1, 0..2_500, &mut space);
+            let (hits, _) = by_row_codes(&single, &vectors, &query, 1, 0..2_500, &mut by_row);
             assert_eq!(hits[0].row, row, "{metric:?}");
         }
     }
@@ -157,7 +180,9 @@ fn there_are_never_fewer_hits_than_rows() {
     for rows in [vec![equal.clone(); 100], mixed] {
         let vectors = matrix(&rows, Metric::L2);
         let codes = Codes::new(&vectors, Metric::L2).unwrap();
-        let single = row_codes(&vectors, Metric::L2).unwrap();
+        // Squares of some are beyond what codes of single rows can say.
+        let single = one_bit(&vectors, Metric::L2, &());
+        assert_eq!(single.is_err(), rows.contains(&far));
         let count = rows.len() as u32;
         for query in [&equal, &far, &vec![0.0; 64]] {
             let query = Query::new(query, vectors.stride());
@@ -166,10 +191,12 @@ fn there_are_never_fewer_hits_than_rows() {
                 let distances = |hits: &[Hit]| -> Vec<u32> {
                     hits.iter().map(|hit| hit.distance.to_bits()).collect()
                 };
-                for (hits, _) in [
-                    by_codes(&codes, &vectors, &query, k, |_| true, &mut space),
-                    by_row_codes(&single, &vectors, &query, k, 0..count, &mut space),
-                ] {
+                let by_row = single.as_ref().ok().map(|single| {
+                    let space = &mut CodedSpace::default();
+                    by_row_codes(single, &vectors, &query, k, 0..count, space)
+                });
+                let by_block = by_codes(&codes, &vectors, &query, k, |_| true, &mut space);
+                for (hits, _) in by_row.into_iter().chain([by_block]) {
                     assert_eq!(hits.len(), k.min(rows.len()));
                     assert_eq!(distances(&hits), distances(&truth), "k={k}");
                 }
@@ -183,10 +210,9 @@ fn there_are_no_codes_where_they_would_be_no_gain() {
     let mut random = Random::new(54);
     let rows = normal(64, 10, &mut random);
     assert!(Codes::new(&matrix(&rows, Metric::L1), Metric::L1).is_none());
-    assert!(row_codes(&matrix(&rows, Metric::L1), Metric::L1).is_none());
+    assert!(one_bit(&matrix(&rows, Metric::L1), Metric::L1, &()).is_err());
     let rows = normal(63, 10, &mut random);
     assert!(Codes::new(&matrix(&rows, Metric::L2), Metric::L2).is_none());
-    assert!(row_codes(&matrix(&rows, Metric::L2), Metric::L2).is_none());
     assert!(Codes::new(&Vectors::with_capacity(64, 1), Metric::L2).is_none());
 }
 
@@ -216,11 +242,12 @@ fn a_scan_can_be_stopped() {
 fn codes_of_single_rows_can_be_stopped_while_they_are_made_and_looked_at() {
     let rows = normal(64, 200, &mut Random::new(56));
     let vectors = matrix(&rows, Metric::L2);
-    assert!(RowCodes::new(&vectors, Metric::L2, || true).is_err());
-    let codes = row_codes(&vectors, Metric::L2).unwrap();
+    let stopped = one_bit(&vectors, Metric::L2, &Over);
+    assert_eq!(stopped.err(), Some(TrainError::Cancelled));
+    let codes = row_codes(&vectors, Metric::L2);
     assert!(codes.bytes() >= 200 * (8 + 12));
     let query = Query::new(vectors.row(0), vectors.stride());
-    let (mut space, mut top) = (CodeSpace::default(), TopK::new(3));
+    let (mut space, mut top) = (CodedSpace::default(), TopK::new(3));
     let tie = |a: u32, b: u32| a.cmp(&b);
     let stop = || true;
     let scanned = codes.scan(

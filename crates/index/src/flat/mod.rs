@@ -6,7 +6,6 @@
 
 mod codes;
 mod near;
-mod row_codes;
 mod top_k;
 
 use std::cmp::Ordering;
@@ -16,7 +15,7 @@ use cairn_distance::Metric;
 
 pub use codes::Codes;
 pub use near::CodeSpace;
-pub use row_codes::RowCodes;
+pub(crate) use near::Near;
 pub use top_k::TopK;
 
 use crate::{Component, Effort, Hit, Query, Stopped, Vectors};

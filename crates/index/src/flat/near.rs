@@ -74,22 +74,14 @@ impl CodeSpace {
         let seen = &query[..vectors.dim()];
         let coded = self.query.get_or_insert_with(|| quantiser.query(seen));
         quantiser.fill_query(seen, coded);
-        self.rows.clear();
-        self.distances.resize(BATCH_ROWS + ROWS, 0.0);
-        let near = Near {
-            kernels: vectors.kernels(metric),
-            query,
-            vectors,
-            rows: &mut self.rows,
-            distances: &mut self.distances,
-            effort: Effort::default(),
-        };
+        let kernels = vectors.kernels(metric);
+        let near = Near::new(kernels, query, vectors, &mut self.rows, &mut self.distances);
         (coded, self.lut.get_or_insert_with(Lut::new), near)
     }
 }
 
 /// Rows that may be among the nearest, as far as their codes tell.
-pub(super) struct Near<'a> {
+pub(crate) struct Near<'a> {
     kernels: Kernels<f32>,
     query: &'a [f32],
     vectors: &'a Vectors,
@@ -98,21 +90,41 @@ pub(super) struct Near<'a> {
     effort: Effort,
 }
 
-impl Near<'_> {
+impl<'a> Near<'a> {
+    /// None so far. `query` is laid out as a row.
+    pub(crate) fn new(
+        kernels: Kernels<f32>,
+        query: &'a [f32],
+        vectors: &'a Vectors,
+        rows: &'a mut Vec<u32>,
+        distances: &'a mut Vec<f32>,
+    ) -> Self {
+        rows.clear();
+        distances.resize(BATCH_ROWS + ROWS, 0.0);
+        Self {
+            kernels,
+            query,
+            vectors,
+            rows,
+            distances,
+            effort: Effort::default(),
+        }
+    }
+
     /// At most 32 rows between two calls of [`Near::measure_some`].
-    pub(super) fn push(&mut self, row: u32) {
+    pub(crate) fn push(&mut self, row: u32) {
         self.rows.push(row);
     }
 
     /// Measures the rows if they are many, or if there is no threshold yet, which each may lower.
-    pub(super) fn measure_some(&mut self, tie: &impl Fn(u32, u32) -> Ordering, top: &mut TopK) {
+    pub(crate) fn measure_some(&mut self, tie: &impl Fn(u32, u32) -> Ordering, top: &mut TopK) {
         if self.rows.len() >= BATCH_ROWS || top.threshold() == f32::INFINITY {
             self.measure(tie, top);
         }
     }
 
     /// Measures what is left; what all of it cost.
-    pub(super) fn finish(mut self, tie: &impl Fn(u32, u32) -> Ordering, top: &mut TopK) -> Effort {
+    pub(crate) fn finish(mut self, tie: &impl Fn(u32, u32) -> Ordering, top: &mut TopK) -> Effort {
         self.measure(tie, top);
         self.effort
     }

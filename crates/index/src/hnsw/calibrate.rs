@@ -6,9 +6,12 @@
 
 use super::Graph;
 use super::HnswConfig;
+use super::Scratch;
 use super::build::{BuildError, order};
 use crate::recall::{K, Point, Sample, query_count};
-use crate::{Component, Metric, Progress, Query, Stopped, Vectors, Workers};
+use crate::{
+    Coded, CodedSpace, Component, Effort, Hit, Metric, Progress, Query, Stopped, Vectors, Workers,
+};
 
 impl<T: Component> Graph<T> {
     /// [`Graph::build`], and the recall@10 that lists of rising lengths reach, for queries like the
@@ -30,12 +33,38 @@ impl<T: Component> Graph<T> {
         workers: &dyn Workers,
         progress: &dyn Progress,
     ) -> Result<(Self, Vec<Point>), BuildError> {
+        Self::build_asked(
+            vectors,
+            metric,
+            config,
+            workers,
+            progress,
+            &|graph, asked| {
+                let Probe {
+                    query,
+                    ef,
+                    scratch,
+                    hits,
+                } = asked;
+                graph.search(vectors, query, K, ef, |_| true, scratch, || false, hits)
+            },
+        )
+    }
+
+    fn build_asked(
+        vectors: &Vectors<T>,
+        metric: Metric,
+        config: &HnswConfig,
+        workers: &dyn Workers,
+        progress: &dyn Progress,
+        search: &Search<'_, T>,
+    ) -> Result<(Self, Vec<Point>), BuildError> {
         let graph = Self::empty(metric, config, vectors.len())?;
         let order = order(graph.links.levels());
         let (first, queries) = hold_back(order);
         graph.add_all(vectors, &first, workers, progress)?;
         let points = graph
-            .calibrate(vectors, &queries, workers, progress)
+            .calibrate(vectors, &queries, workers, progress, search)
             .map_err(|Stopped| BuildError::Cancelled)?;
         graph.add_all(vectors, &queries, workers, progress)?;
         Ok((graph, points))
@@ -48,6 +77,7 @@ impl<T: Component> Graph<T> {
         queries: &[u32],
         workers: &dyn Workers,
         progress: &dyn Progress,
+        search: &Search<'_, T>,
     ) -> Result<Vec<Point>, Stopped> {
         let mut is_query = vec![false; vectors.len()];
         queries
@@ -58,11 +88,65 @@ impl<T: Component> Graph<T> {
         let sample = Sample::new(vectors, metric, rows, K, &counts, workers, progress)?;
         sample.points(workers, progress, &|row, ef, scratch, hits| {
             let query = Query::of(vectors.row(row), vectors.stride());
-            self.search(vectors, &query, K, ef, |_| true, scratch, || false, hits)
-                .expect("nobody stops it");
+            let asked = Probe {
+                query: &query,
+                ef,
+                scratch,
+                hits,
+            };
+            search(self, asked).expect("nobody stops it");
         })
     }
 }
+
+impl Graph {
+    /// [`Graph::build_calibrated`] for searches that go by codes, see [`Graph::search_coded`].
+    ///
+    /// # Errors
+    /// As [`Graph::build`].
+    ///
+    /// # Panics
+    /// As [`Graph::build`].
+    pub fn build_calibrated_coded(
+        vectors: &Vectors,
+        coded: &Coded,
+        metric: Metric,
+        config: &HnswConfig,
+        workers: &dyn Workers,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Vec<Point>), BuildError> {
+        Self::build_asked(
+            vectors,
+            metric,
+            config,
+            workers,
+            progress,
+            &|graph, asked| {
+                let Probe {
+                    query,
+                    ef,
+                    scratch,
+                    hits,
+                } = asked;
+                let (all, never, space) = (|_| true, || false, &mut CodedSpace::default());
+                graph.search_coded(
+                    vectors, coded, query, K, ef, all, scratch, space, never, hits,
+                )
+            },
+        )
+    }
+}
+
+/// One question of a calibration.
+struct Probe<'a, T: Component> {
+    query: &'a Query<T>,
+    ef: usize,
+    scratch: &'a mut Scratch,
+    hits: &'a mut Vec<Hit>,
+}
+
+/// How it is answered.
+type Search<'a, T> = dyn Fn(&Graph<T>, Probe<'_, T>) -> Result<Effort, Stopped> + Sync + 'a;
 
 /// The rows of `order` without some that are spread evenly over its second half, and those: nobody's
 /// way leads through the layers above by them.

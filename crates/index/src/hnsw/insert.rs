@@ -12,7 +12,7 @@ use super::links::TWIN;
 use super::prune::select;
 use super::scratch::Scratch;
 use super::tree::Tree;
-use super::walk::Walk;
+use super::walk::{Rows, Walk};
 use crate::{Component, Effort, Hit, Vectors};
 
 /// The candidate list of the search that an insert ends with: short, as those of the most careless
@@ -88,7 +88,8 @@ impl<T: Component> Graph<T> {
         let Some((entry, top)) = self.entry.load() else {
             return;
         };
-        let walk = Walk::new(&self.links, &self.kernels, vectors, vectors.padded_row(row));
+        let rows = Rows::new(&self.kernels, vectors, vectors.padded_row(row));
+        let walk = Walk::new(&self.links, rows);
         let start = Hit {
             distance: walk.distance(entry),
             row: entry,
@@ -99,7 +100,7 @@ impl<T: Component> Graph<T> {
         let end = scratch.beam.hits().next();
         let end = end.expect("a walk holds at least its start");
         // A twin is found with the first of its kind.
-        if end.row != row && walk.row(end.row) != walk.row(row) {
+        if end.row != row && walk.places.row(end.row) != walk.places.row(row) {
             let tree = self.tree();
             let _guard = tree.lock(end.row);
             self.link(vectors, tree, end.row, row, 0, scratch);
@@ -124,7 +125,8 @@ impl<T: Component> Graph<T> {
         (entry, top): (u32, u8),
         scratch: &mut Scratch,
     ) -> bool {
-        let walk = Walk::new(&self.links, &self.kernels, vectors, vectors.padded_row(row));
+        let rows = Rows::new(&self.kernels, vectors, vectors.padded_row(row));
+        let walk = Walk::new(&self.links, rows);
         let level = self.links.level(row).min(top);
         let start = Hit {
             distance: walk.distance(entry),
@@ -146,7 +148,7 @@ impl<T: Component> Graph<T> {
             }
             let room = self.config.m.min(self.links.room(layer));
             let chosen = &mut scratch.chosen[usize::from(layer)];
-            select(&walk, &scratch.candidates, room, |_| false, chosen);
+            select(&walk.places, &scratch.candidates, room, |_| false, chosen);
         }
         for layer in 0..=level {
             let chosen = std::mem::take(&mut scratch.chosen[usize::from(layer)]);
@@ -169,7 +171,13 @@ impl<T: Component> Graph<T> {
     }
 
     /// Leaves in `scratch` the `ef_construction` nodes of `layer` nearest to the query, at least one.
-    fn candidates(&self, walk: &Walk<'_, T>, layer: u8, start: Hit, scratch: &mut Scratch) {
+    fn candidates(
+        &self,
+        walk: &Walk<'_, Rows<'_, T>>,
+        layer: u8,
+        start: Hit,
+        scratch: &mut Scratch,
+    ) {
         let ef = self.config.ef_construction.min(self.capacity());
         let walked = walk.search(layer, start, ef, scratch, |_| true, || false);
         walked.expect("nobody stops an insert");
@@ -312,16 +320,18 @@ impl<T: Component> Graph<T> {
         let twins = || with_row().filter(|slot| slot & TWIN != 0);
         fresh.clear();
         fresh.extend(with_row().filter(|slot| slot & TWIN == 0));
-        let walk = Walk::new(
-            &self.links,
-            &self.kernels,
-            vectors,
-            vectors.padded_row(node),
-        );
+        let rows = Rows::new(&self.kernels, vectors, vectors.padded_row(node));
+        let walk = Walk::new(&self.links, rows);
         walk.measure_all(fresh, candidates);
         candidates.sort_unstable_by(Hit::order);
         let must = |other| layer == 0 && tree.protects(node, other);
-        select(&walk, candidates, list.room() - twins().count(), must, kept);
+        select(
+            &walk.places,
+            candidates,
+            list.room() - twins().count(),
+            must,
+            kept,
+        );
         fresh.clear();
         fresh.extend(twins());
         fresh.extend(kept.iter().map(|hit| hit.row));
@@ -349,9 +359,9 @@ impl Adoption {
 }
 
 /// A candidate with the vector of `row`.
-fn twin<T: Component>(walk: &Walk<'_, T>, row: u32, candidates: &[Hit]) -> Option<u32> {
+fn twin<T: Component>(walk: &Walk<'_, Rows<'_, T>>, row: u32, candidates: &[Hit]) -> Option<u32> {
     // The kernels give equal vectors equal distances, so few candidates are compared in full.
     let own = walk.distance(row);
-    let same = |hit: &&Hit| hit.distance == own && walk.row(hit.row) == walk.row(row);
+    let same = |hit: &&Hit| hit.distance == own && walk.places.row(hit.row) == walk.places.row(row);
     candidates.iter().find(same).map(|hit| hit.row)
 }

@@ -10,7 +10,7 @@
 //! to `m0` links 425; both 419, with 80 % more links. Pruning only what is 5 % nearer to a
 //! kept one 418, 20 % nearer 429.
 
-use super::walk::Walk;
+use super::walk::Rows;
 use crate::{Component, Hit};
 
 /// Moves to `kept` the candidates that the node should be linked to, at most `room`.
@@ -18,7 +18,7 @@ use crate::{Component, Hit};
 /// `candidates` come nearest first, with their distances from the node; those that `must` names
 /// are kept in any case, as far as they fit.
 pub(super) fn select<T: Component>(
-    walk: &Walk<'_, T>,
+    rows: &Rows<'_, T>,
     candidates: &[Hit],
     room: usize,
     must: impl Fn(u32) -> bool,
@@ -40,7 +40,7 @@ pub(super) fn select<T: Component>(
         }
         // Strictly nearer: of several rows at one place each may be kept.
         let covered = kept.iter().any(|other| {
-            walk.between(candidate.row, other.row, candidate.distance) < candidate.distance
+            rows.between(candidate.row, other.row, candidate.distance) < candidate.distance
         });
         if !covered {
             free -= 1;

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use super::Graph;
 use super::scratch::Scratch;
-use super::walk::Walk;
-use crate::{Component, Effort, Hit, Query, Stopped, Vectors};
+use super::walk::{Places, Rows, Walk};
+use crate::coded::Asked;
+use crate::{Coded, CodedSpace, Component, Effort, Hit, Query, Stopped, Vectors};
 
 impl<T: Component> Graph<T> {
     /// Finds about the `k` accepted rows nearest to `query`.
@@ -40,6 +41,26 @@ impl<T: Component> Graph<T> {
         stop: impl Fn() -> bool,
         hits: &mut Vec<Hit>,
     ) -> Result<Effort, Stopped> {
+        let kernels = vectors.kernels(self.metric());
+        let rows = Rows::new(&kernels, vectors, query.beside(vectors));
+        self.walk(rows, k, ef, accept, scratch, stop, hits)
+    }
+
+    /// [`Graph::search`] among whatever the nodes are compared by.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the inner entry point; callers wrap it"
+    )]
+    fn walk(
+        &self,
+        places: impl Places,
+        k: usize,
+        ef: usize,
+        accept: impl Fn(u32) -> bool,
+        scratch: &mut Scratch,
+        stop: impl Fn() -> bool,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Effort, Stopped> {
         hits.clear();
         let mut effort = Effort::default();
         let Some((entry, level)) = self.entry.load() else {
@@ -48,8 +69,7 @@ impl<T: Component> Graph<T> {
         if k == 0 {
             return Ok(effort);
         }
-        let kernels = vectors.kernels(self.metric());
-        let mut walk = Walk::new(&self.links, &kernels, vectors, query.beside(vectors));
+        let mut walk = Walk::new(&self.links, places);
         if scratch.lazy {
             walk.fetch_nothing_ahead();
         }
@@ -117,5 +137,84 @@ impl<T: Component> Graph<T> {
             }
             queue.extend(self.links.bottom(row).twins());
         }
+    }
+}
+
+impl Graph {
+    /// [`Graph::search`] that compares codes on its way, and measures the `ef` rows that it ends with.
+    ///
+    /// `coded` are codes of the rows of `vectors`, under the metric of the graph. Distances are exact; what codes
+    /// misjudge by more than the length of the list makes up for is missed.
+    ///
+    /// # Errors
+    /// As [`Graph::search`].
+    ///
+    /// # Panics
+    /// As [`Graph::search`]; and if `coded` lacks a row of the graph.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the inner entry point; callers wrap it"
+    )]
+    pub fn search_coded(
+        &self,
+        vectors: &Vectors,
+        coded: &Coded,
+        query: &Query,
+        k: usize,
+        ef: usize,
+        accept: impl Fn(u32) -> bool,
+        scratch: &mut Scratch,
+        space: &mut CodedSpace,
+        stop: impl Fn() -> bool,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Effort, Stopped> {
+        let beside = query.beside(vectors);
+        let asked = space.query.fill(coded, &beside[..vectors.dim()]);
+        let ef = ef.max(k);
+        let mut effort = self.walk(
+            asked,
+            ef.min(self.capacity()),
+            ef,
+            accept,
+            scratch,
+            stop,
+            hits,
+        )?;
+        let kernels = vectors.kernels(self.metric());
+        let rows = Rows::new(&kernels, vectors, beside);
+        for at in 0..hits.len() {
+            if let Some(later) = hits.get(at + MEASURED_AHEAD) {
+                rows.prefetch(later.row);
+            }
+            hits[at].distance = rows.distance(hits[at].row);
+        }
+        effort.distances += hits.len() as u32;
+        hits.sort_unstable_by(Hit::order);
+        hits.truncate(k);
+        Ok(effort)
+    }
+}
+
+/// Rows asked for ahead of the one being measured, of those that a walk over codes ends with.
+const MEASURED_AHEAD: usize = 4;
+
+impl Places for Asked<'_> {
+    #[inline(always)]
+    fn distance(&self, row: u32) -> f32 {
+        Asked::distance(self, row)
+    }
+
+    #[inline(always)]
+    fn bounded(&self, row: u32, _: f32) -> f32 {
+        Asked::distance(self, row)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, row: u32) {
+        Asked::prefetch(self, row);
+    }
+
+    fn row_bytes(&self) -> usize {
+        Asked::row_bytes(self)
     }
 }

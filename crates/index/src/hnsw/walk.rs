@@ -37,47 +37,46 @@ const AHEAD_ROWS_MAX: usize = 16;
 /// Rows longer than this are asked for in part. Kernels look whether to give up every 512 bytes.
 const LONG_BYTES: usize = 2048;
 
-/// A query before the rows of a graph.
-pub(super) struct Walk<'a, T: Component> {
-    links: &'a Links,
+/// A query before what the nodes of a graph are compared by: their rows, or codes of them.
+pub(super) trait Places {
+    /// The distance from the query to `row`.
+    fn distance(&self, row: u32) -> f32;
+
+    /// The distance from the query to `row` if it is at most `bound`, otherwise something above.
+    fn bounded(&self, row: u32, bound: f32) -> f32;
+
+    /// Asks the memory for `row`.
+    fn prefetch(&self, row: u32);
+
+    /// Bytes that are asked for with each row.
+    fn row_bytes(&self) -> usize;
+}
+
+/// A query before rows.
+pub(super) struct Rows<'a, T: Component> {
     kernels: &'a Kernels<T>,
     vectors: &'a Vectors<T>,
     base: &'a [T],
     stride: usize,
     query: &'a [T],
-    /// Rows asked for before the one being measured.
-    ahead: usize,
-    /// How much of each, in components.
+    /// How much of a row is asked for, in components.
     head: usize,
 }
 
-impl<'a, T: Component> Walk<'a, T> {
-    /// `query` is laid out as a row; `vectors` holds every row that the links name, and `kernels` are
-    /// those that measure them.
-    pub(super) fn new(
-        links: &'a Links,
-        kernels: &'a Kernels<T>,
-        vectors: &'a Vectors<T>,
-        query: &'a [T],
-    ) -> Self {
+impl<'a, T: Component> Rows<'a, T> {
+    /// `query` is laid out as a row; `kernels` are those that measure `vectors`.
+    pub(super) fn new(kernels: &'a Kernels<T>, vectors: &'a Vectors<T>, query: &'a [T]) -> Self {
         let stride = vectors.stride();
         assert_eq!(query.len(), stride, "the query has another stride");
         let long = stride * size_of::<T>() > LONG_BYTES;
         Self {
-            links,
             kernels,
             vectors,
             base: vectors.as_slice(),
             stride,
             query,
-            ahead: (AHEAD_BYTES / (stride * size_of::<T>())).clamp(2, AHEAD_ROWS_MAX),
             head: if long { stride / 4 * 3 } else { stride },
         }
-    }
-
-    /// Asks the memory for no row before its turn comes.
-    pub(super) fn fetch_nothing_ahead(&mut self) {
-        self.ahead = 0;
     }
 
     /// The vector of `row`, padded.
@@ -87,14 +86,20 @@ impl<'a, T: Component> Walk<'a, T> {
         &self.base[start..start + self.stride]
     }
 
-    /// The distance from the query to `row`.
+    /// The distance between two rows if it is at most `bound`, otherwise something above.
     #[inline(always)]
-    pub(super) fn distance(&self, row: u32) -> f32 {
+    pub(super) fn between(&self, a: u32, b: u32, bound: f32) -> f32 {
+        self.kernels.one_bounded(self.row(a), self.row(b), bound)
+    }
+}
+
+impl<T: Component> Places for Rows<'_, T> {
+    #[inline(always)]
+    fn distance(&self, row: u32) -> f32 {
         let measured = self.kernels.one(self.query, self.row(row));
         self.vectors.scaled(row, measured)
     }
 
-    /// The distance from the query to `row` if it is at most `bound`, otherwise something above.
     #[inline(always)]
     fn bounded(&self, row: u32, bound: f32) -> f32 {
         let measured = self.kernels.one_bounded(self.query, self.row(row), bound);
@@ -102,10 +107,45 @@ impl<'a, T: Component> Walk<'a, T> {
         self.vectors.scaled(row, measured)
     }
 
-    /// The distance between two rows if it is at most `bound`, otherwise something above.
     #[inline(always)]
-    pub(super) fn between(&self, a: u32, b: u32, bound: f32) -> f32 {
-        self.kernels.one_bounded(self.row(a), self.row(b), bound)
+    fn prefetch(&self, row: u32) {
+        prefetch_slice(&self.row(row)[..self.head]);
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.stride * size_of::<T>()
+    }
+}
+
+/// A query on its way through a graph.
+pub(super) struct Walk<'a, P> {
+    links: &'a Links,
+    /// What it compares with.
+    pub(super) places: P,
+    /// Rows asked for before the one being measured.
+    ahead: usize,
+}
+
+impl<'a, P: Places> Walk<'a, P> {
+    /// `places` has every row that the links name.
+    pub(super) fn new(links: &'a Links, places: P) -> Self {
+        let ahead = (AHEAD_BYTES / places.row_bytes()).clamp(2, AHEAD_ROWS_MAX);
+        Self {
+            links,
+            places,
+            ahead,
+        }
+    }
+
+    /// Asks the memory for no row before its turn comes.
+    pub(super) fn fetch_nothing_ahead(&mut self) {
+        self.ahead = 0;
+    }
+
+    /// The distance from the query to `row`.
+    #[inline(always)]
+    pub(super) fn distance(&self, row: u32) -> f32 {
+        self.places.distance(row)
     }
 
     /// Goes to ever nearer neighbours, layer by layer from `from` down to and including `to`.
@@ -203,7 +243,7 @@ impl<'a, T: Component> Walk<'a, T> {
                 {
                     self.prefetch_hop(self.links.list(next, layer), visited);
                 }
-                let distance = self.bounded(row, bound);
+                let distance = self.places.bounded(row, bound);
                 if distance < bound || !beam.is_full() {
                     if keep(row) {
                         beam.keep(distance, row);
@@ -247,7 +287,7 @@ impl<'a, T: Component> Walk<'a, T> {
             if let Some(&later) = rows.get(at + self.ahead) {
                 self.prefetch(later);
             }
-            let distance = self.bounded(row, bound);
+            let distance = self.places.bounded(row, bound);
             bound = visit(row, distance);
         }
     }
@@ -266,7 +306,7 @@ impl<'a, T: Component> Walk<'a, T> {
 
     #[inline(always)]
     fn prefetch(&self, row: u32) {
-        prefetch_slice(&self.row(row)[..self.head]);
+        self.places.prefetch(row);
     }
 }
 

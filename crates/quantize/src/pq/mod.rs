@@ -45,7 +45,11 @@ pub struct Config {
 }
 
 impl Config {
-    pub(crate) fn check(&self, dim: usize) -> Result<(), ConfigError> {
+    /// Checks every range, for vectors of `dim` components.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first setting that no quantiser has.
+    pub fn check(&self, dim: usize) -> Result<(), ConfigError> {
         check_dim(dim)?;
         crate::bytes::metric_code(self.metric)?;
         if ![4, 8].contains(&self.bits) {

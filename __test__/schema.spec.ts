@@ -1,5 +1,5 @@
 import test from 'ava'
-import { fromShape, toShape } from '#ts/schema.js'
+import { fromShape, toShape, type VectorField } from '#ts/schema.js'
 
 test('the shorthand names its one field vector', (t) => {
   const shape = toShape({ vectors: { dim: 3, metric: 'l2' } })
@@ -70,6 +70,19 @@ test('an index of kind qg is a name without settings', (t) => {
       v: { dim: 8, metric, type: 'f32', quantize: 'none', index: 'qg' },
     })
   }
+})
+
+test('a quantiser comes back with every setting', (t) => {
+  const stored = (quantize: VectorField['quantize']): unknown =>
+    fromShape(toShape({ vectors: { v: { dim: 10, metric: 'l2', quantize } } })).vectors['v']
+      ?.quantize
+  t.is(stored('auto'), 'none')
+  t.is(stored('sq8'), 'sq8')
+  t.is(stored('sq4'), 'sq4')
+  t.deepEqual(stored('pq'), { kind: 'pq', subspaces: 3, bits: 8 })
+  t.deepEqual(stored({ kind: 'pq', subspaces: 5, bits: 4 }), { kind: 'pq', subspaces: 5, bits: 4 })
+  t.deepEqual(stored('rabitq'), { kind: 'rabitq', bits: 4 })
+  t.deepEqual(stored({ kind: 'rabitq', bits: 1 }), { kind: 'rabitq', bits: 1 })
 })
 
 test('__proto__ is an ordinary name of a field', (t) => {

@@ -114,7 +114,7 @@ test('real images are found with the default recall', async (t) => {
   const { stages } = await images.explain({ vector: vectors.slice(0, pixels), k })
   t.deepEqual(
     stages.filter((stage) => stage.rows > 0).map(({ path }) => path),
-    ['hnsw'],
+    ['qg'],
   )
   const found = await images.searchBatch({ vectors, k })
   const truth = await images.searchBatch({ vectors, k, exact: true })

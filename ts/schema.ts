@@ -56,11 +56,17 @@ export interface VectorField {
    */
   readonly type?: VectorType | undefined
   /**
-   * Default `'auto'`: exact while small, an HNSW graph above. `'qg'` is a quantised graph above, larger, whose nodes have
-   * codes of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
+   * Default `'auto'`: exact while small, a graph above: `'qg'` from 64 components on where there can be one and it fits
+   * a quarter of `memoryBudget`, else `'hnsw'`. `'qg'` is a quantised graph, faster to search and larger than HNSW: its nodes have codes
+   * of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
    */
   readonly index?: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf' | HnswOptions | undefined
-  /** Default `'auto'`. Only `'auto'` and `'none'` in this version. */
+  /**
+   * What searches of finished segments compare in the place of vectors, before the best are measured exactly: codes of
+   * a quarter to a hundredth of the bytes. Of `'f32'` under `'cosine'`, `'l2'` and `'dot'`, with a flat or an HNSW index
+   * (`'auto'` becomes `'hnsw'`). `'sq8'` loses next to nothing; `'sq4'` and `'rabitq'` (4 bits a component) little; `'pq'`
+   * is the shortest. With `memoryMap` the codes alone are in memory. Default `'auto'`: none.
+   */
   readonly quantize?:
     'auto' | 'none' | 'sq8' | 'sq4' | 'pq' | 'rabitq' | QuantizeOptions | undefined
 }
@@ -90,10 +96,21 @@ export interface HnswOptions {
 export type QuantizeOptions =
   | {
       readonly kind: 'pq'
+      /** Parts of a vector, each with a codebook. Integer from 1 to `dim`, default a quarter of `dim`. */
       readonly subspaces?: number | undefined
+      /** Of each part. Default 8. */
       readonly bits?: 8 | 4 | undefined
     }
+  /** Bits a component: integer 1-8, default 4. */
   | { readonly kind: 'rabitq'; readonly bits?: number | undefined }
+
+/** Codes with every default filled in. */
+export type StoredQuantize =
+  | 'none'
+  | 'sq8'
+  | 'sq4'
+  | { readonly kind: 'pq'; readonly subspaces: number; readonly bits: 8 | 4 }
+  | { readonly kind: 'rabitq'; readonly bits: number }
 
 /**
  * Type of one value.
@@ -148,7 +165,7 @@ export interface StoredVectorField {
     | 'flat'
     | 'qg'
     | Readonly<Required<{ [K in keyof HnswOptions]: NonNullable<HnswOptions[K]> }>>
-  readonly quantize: 'none'
+  readonly quantize: StoredQuantize
 }
 
 /** A schema as the native side takes it: lists instead of records. */
@@ -178,6 +195,13 @@ export interface VectorShape {
   readonly type: VectorType
   readonly index: 'auto' | 'flat' | 'hnsw' | 'qg'
   readonly hnsw?: HnswShape | undefined
+  readonly quantize?: QuantizeShape | undefined
+}
+
+interface QuantizeShape {
+  readonly kind: 'sq8' | 'sq4' | 'pq' | 'rabitq'
+  readonly subspaces?: number | undefined
+  readonly bits?: number | undefined
 }
 
 type HnswShape = { readonly [K in Exclude<keyof HnswOptions, 'kind'>]?: number | undefined }
@@ -220,6 +244,7 @@ const languages = [
 
 const schemaNames = new Set(['key', 'vectors', 'fields', 'extra', 'expiresAt'])
 const vectorNames = new Set(['dim', 'metric', 'type', 'index', 'quantize'])
+const quantizeNames = new Set(['kind', 'subspaces', 'bits'])
 const textNames = new Set(['type', 'language', 'weight'])
 const hnswNames = new Set(['kind', 'm', 'm0', 'mMax', 'efConstruction', 'levelMult'])
 const metrics: readonly Metric[] = ['cosine', 'l2', 'dot', 'l1', 'hamming']
@@ -292,7 +317,6 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
     throw wrong('a vector field is an object', '{ dim, metric }', field, path)
   refuseUnknown(field, vectorNames, path)
   const type = vectorType(field['type'], `${path}.type`)
-  refuseQuantizer(field['quantize'], `${path}.quantize`)
   const metric = oneOf(field['metric'], metrics, `${path}.metric`)
   if ((metric === 'hamming') !== (type === 'binary')) {
     const expected = type === 'binary' ? 'hamming' : 'cosine | l2 | dot | l1'
@@ -320,7 +344,16 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
       `${path}.index`,
     )
   }
-  return { name, dim, metric, type, ...index }
+  const quantize = quantizeShape(field['quantize'], dim, `${path}.quantize`)
+  if (quantize === undefined) return { name, dim, metric, type, ...index }
+  const isCoded = type === 'f32' && metric !== 'l1' && index.index !== 'qg'
+  if (isCoded) return { name, dim, metric, type, ...index, quantize }
+  throw wrong(
+    'f32 vectors under cosine, l2 or dot are quantised, with an index that has no codes of its own',
+    'auto | none',
+    quantize.kind,
+    `${path}.quantize`,
+  )
 }
 
 function vectorType(type: unknown, path: string): VectorType {
@@ -372,12 +405,24 @@ function indexShape(index: unknown, path: string): Pick<VectorShape, 'index' | '
   }
 }
 
-function refuseQuantizer(quantize: unknown, path: string): void {
-  if (quantize === undefined || quantize === 'auto' || quantize === 'none') return
-  if (isPlainObject(quantize)) {
-    throw notYet(path, oneOf(quantize['kind'], ['pq', 'rabitq'], `${path}.kind`))
+function quantizeShape(quantize: unknown, dim: number, path: string): QuantizeShape | undefined {
+  if (quantize === undefined) return undefined
+  const given = isPlainObject(quantize) ? quantize : { kind: oneOf(quantize, quantizers, path) }
+  refuseUnknown(given, quantizeNames, path)
+  const { kind, subspaces, bits } = given
+  if (kind === 'auto' || kind === 'none') return undefined
+  if (kind === 'sq8' || kind === 'sq4') return { kind }
+  const found = oneOf(kind, ['pq', 'rabitq'] as const, `${path}.kind`)
+  if (found === 'rabitq') {
+    if (subspaces !== undefined)
+      throw wrong('rabitq has no subspaces', 'no such member', subspaces, `${path}.subspaces`)
+    return { kind: found, bits: wholeNumber(bits ?? 4, `${path}.bits`, 1, 8) }
   }
-  throw notYet(path, oneOf(quantize, quantizers, path))
+  const ofEach = wholeNumber(bits ?? 8, `${path}.bits`, 4, 8)
+  if (ofEach !== 4 && ofEach !== 8)
+    throw wrong('a codebook has 16 or 256 entries', '8 | 4', bits, `${path}.bits`)
+  const parts = wholeNumber(subspaces ?? Math.ceil(dim / 4), `${path}.subspaces`, 1, dim)
+  return { kind: found, subspaces: parts, bits: ofEach }
 }
 
 /** Fields with their types, which stand at `at`. */
@@ -430,8 +475,21 @@ function fieldKind(kind: unknown, name: string, path: string): FieldKind {
   })
 }
 
-function storedVector({ dim, metric, type, index, hnsw }: VectorShape): StoredVectorField {
-  const common = { dim, metric, type, quantize: 'none' } as const
+function storedQuantize(quantize: QuantizeShape | undefined): StoredQuantize {
+  const { kind, subspaces = 0, bits = 0 } = quantize ?? { kind: 'none' as const }
+  if (kind === 'pq') return { kind, subspaces, bits: bits === 4 ? 4 : 8 }
+  return kind === 'rabitq' ? { kind, bits } : kind
+}
+
+function storedVector({
+  dim,
+  metric,
+  type,
+  index,
+  hnsw,
+  quantize,
+}: VectorShape): StoredVectorField {
+  const common = { dim, metric, type, quantize: storedQuantize(quantize) }
   if (index !== 'hnsw') return { ...common, index }
   const {
     m = 16,

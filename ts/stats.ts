@@ -39,6 +39,8 @@ export interface CollectionStats {
    */
   readonly mappedBytes: number
   readonly graphBytes: number
+  /** Of segments: codes that searches compare in the place of vectors, of `quantize` or because they were asked often. */
+  readonly codeBytes: number
   /** Of segments: words of texts, and which records have them. */
   readonly textBytes: number
   /** Of segments, by field: its index. */

@@ -222,14 +222,38 @@ table('schema', [
     ],
   ]),
   ['levelMult -1', arg, makes(vectorField({ index: { kind: 'hnsw', levelMult: -1 } }))],
-  ['quantize sq8', arg, makes(vectorField({ quantize: 'sq8' })), { path: 'vectors.v.quantize' }],
-  ['quantize zip', arg, makes(vectorField({ quantize: 'zip' })), { path: 'vectors.v.quantize' }],
-  [
-    'quantize pq',
+  ...(
+    [
+      [{ quantize: 'sq8', metric: 'l1' }, 'quantize'],
+      [{ quantize: 'sq8', index: 'qg' }, 'quantize'],
+      [{ quantize: 'sq4', type: 'f16' }, 'quantize'],
+      [{ quantize: 'sq8', type: 'sparse', metric: 'dot' }, 'quantize'],
+      [{ quantize: 8 }, 'quantize'],
+      [{ quantize: { kind: 'sq9' } }, 'quantize.kind'],
+      [{ quantize: { kind: 'pq', subspaces: 1.5 } }, 'quantize.subspaces'],
+      [{ quantize: { kind: 'pq', bits: 5 } }, 'quantize.bits'],
+      [{ quantize: { kind: 'pq', subspaces: 0 } }, 'quantize.subspaces'],
+      [{ quantize: { kind: 'rabitq', bits: 0 } }, 'quantize.bits'],
+      [{ quantize: { kind: 'rabitq', subspaces: 2 } }, 'quantize.subspaces'],
+    ] as const
+  ).map(([field, at]): Case => [
+    `a field that is not quantised so: ${JSON.stringify(field)}`,
     arg,
-    makes(vectorField({ quantize: { kind: 'pq' } })),
-    { path: 'vectors.v.quantize' },
-  ],
+    makes(vectorField(field)),
+    { path: `vectors.v.${at}` },
+  ]),
+  ...(
+    [
+      [{ quantize: { kind: 'pq', subspaces: 1e9 } }, 'quantize.subspaces'],
+      [{ quantize: { kind: 'rabitq', bits: 9 } }, 'quantize.bits'],
+    ] as const
+  ).map(([field, at]): Case => [
+    `codes beyond their limits: ${JSON.stringify(field)}`,
+    limit,
+    makes(vectorField(field)),
+    { path: `vectors.v.${at}` },
+  ]),
+  ['quantize zip', arg, makes(vectorField({ quantize: 'zip' })), { path: 'vectors.v.quantize' }],
   ['key uuid', arg, makes({ ...plain, key: 'uuid' }), { path: 'key' }],
   ['key null', arg, makes({ ...plain, key: null }), { path: 'key' }],
   ['extra keep', arg, makes({ ...plain, extra: 'keep' }), { path: 'extra' }],

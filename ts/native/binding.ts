@@ -181,6 +181,7 @@ export interface BindingCollectionStats {
   readonly vectorBytes: number
   readonly mappedBytes: number
   readonly graphBytes: number
+  readonly codeBytes: number
   readonly textBytes: number
   readonly fieldIndexBytes: readonly { readonly field: string; readonly bytes: number }[]
   readonly lastBackgroundError?: string | null

@@ -213,7 +213,7 @@ pub(crate) fn publish(env: &Env, dir: &Path, catalog: &Catalog) -> Result<()> {
 mod tests {
     use super::*;
     use crate::keys::KeyType;
-    use crate::schema::{Extra, IndexKind, MetricName, VectorField, VectorKind};
+    use crate::schema::{Extra, IndexKind, MetricName, Quantize, VectorField, VectorKind};
 
     fn entry(id: u64, name: &str) -> CatalogEntry {
         let vector = VectorField {
@@ -222,6 +222,7 @@ mod tests {
             metric: MetricName::L2,
             index: IndexKind::Auto,
             kind: VectorKind::F32,
+            quantize: Quantize::None,
         };
         let schema = Schema {
             key: KeyType::U64,

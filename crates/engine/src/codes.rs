@@ -11,8 +11,10 @@
 use std::sync::OnceLock;
 
 use cairn_env::sync::atomic::{AtomicUsize, Ordering};
-use cairn_index::flat::{CodeSpace, Codes, RowCodes};
-use cairn_index::{Metric, Vectors};
+use cairn_index::flat::{CodeSpace, Codes};
+use cairn_index::{
+    Coded, CodedSpace, Metric, Progress, Quantisation, SingleThread, TrainError, Vectors,
+};
 
 use crate::query::Effort;
 use crate::schema::{IndexKind, VectorField, VectorKind};
@@ -26,6 +28,9 @@ const SCANS: usize = 8;
 
 /// Rows from which codes are worth while.
 pub(crate) const ROWS_MIN: usize = 1_024;
+
+/// With fewer components an estimate of one bit each says little, and a row is read as fast as its code.
+const ROW_DIM_MIN: usize = 64;
 
 /// A filter that leaves fewer than one row in so many is faster without codes.
 pub(crate) const ALLOWED_MIN: usize = 4;
@@ -41,13 +46,14 @@ enum Made {
     /// Of rows most of which are looked at.
     Blocks(Codes),
     /// Of rows few of which are.
-    Rows(RowCodes),
+    Rows(Coded),
 }
 
 /// What searches of one thread reuse for codes.
 #[derive(Default)]
 pub(crate) struct ScanSpace {
     pub codes: CodeSpace,
+    pub coded: CodedSpace,
     /// Somewhere it would be worth while to make codes.
     pub wanted: bool,
 }
@@ -78,7 +84,7 @@ impl LazyCodes {
     }
 
     /// The codes of [`make_rows`](Self::make_rows), if they are made.
-    pub fn by_row(&self) -> Option<&RowCodes> {
+    pub fn by_row(&self) -> Option<&Coded> {
         match self.made.get()? {
             Some(Made::Rows(codes)) => Some(codes),
             Some(Made::Blocks(_)) | None => None,
@@ -111,11 +117,23 @@ impl LazyCodes {
     }
 
     /// Makes codes of `vectors` row by row if searches asked for them, unless `stop` returns true.
-    pub fn make_rows(&self, vectors: &Vectors, metric: Metric, stop: impl Fn() -> bool) {
-        if self.is_due()
-            && let Ok(codes) = RowCodes::new(vectors, metric, stop)
-        {
-            self.made.get_or_init(|| codes.map(Made::Rows));
+    pub fn make_rows(&self, vectors: &Vectors, metric: Metric, stop: impl Fn() -> bool + Sync) {
+        if !self.is_due() {
+            return;
+        }
+        if metric == Metric::L1 || vectors.dim() < ROW_DIM_MIN {
+            self.made.get_or_init(|| None);
+            return;
+        }
+        let (one_bit, until) = (Quantisation::Rabitq { bits: 1 }, Until(stop));
+        match Coded::new(vectors, metric, one_bit, &SingleThread, &until) {
+            Ok(codes) => {
+                self.made.get_or_init(|| Some(Made::Rows(codes)));
+            }
+            Err(TrainError::Cancelled) => {}
+            Err(_) => {
+                self.made.get_or_init(|| None);
+            }
         }
     }
 
@@ -125,5 +143,16 @@ impl LazyCodes {
             Some(Some(Made::Rows(codes))) => codes.bytes(),
             Some(None) | None => 0,
         }
+    }
+}
+
+/// Work that goes on until a function says that it is to end.
+struct Until<F>(F);
+
+impl<F: Fn() -> bool + Sync> Progress for Until<F> {
+    fn advance(&self, _rows: usize) {}
+
+    fn cancelled(&self) -> bool {
+        self.0()
     }
 }

@@ -139,32 +139,33 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    /// Rows that cost as much as a hop of a walk, about: it computes twenty distances, and a code
-    /// costs an eighth of one.
-    const fn rows_per_hop(self) -> f32 {
+    /// Rows that are looked at while a graph takes one hop, which costs `hop` distances.
+    pub fn rows_per_hop(self, hop: f32) -> f32 {
         match self {
-            Self::Distance => 20.0,
-            Self::Code => 160.0,
+            Self::Distance => hop,
+            // Of 784 components a code costs an eighth of a distance.
+            Self::Code => hop * 8.0,
         }
     }
 }
 
-/// Whether a walk with a list of `ef` costs less than a `look` at each of the `live` rows that may be
-/// returned, of `seen` that are walked: it goes on until `ef` of them were met.
-pub(crate) fn pays(ef: usize, live: usize, seen: usize, look: Look) -> bool {
+/// Whether a walk with a list of `ef` costs less than a look at each of the `live` rows that may be
+/// returned, of `seen` that are walked: it goes on until `ef` of them were met. `rows_per_hop` is of
+/// [`Look`].
+pub(crate) fn pays(ef: usize, live: usize, seen: usize, rows_per_hop: f32) -> bool {
     let share = live as f32 / (seen as f32).max(1.0);
-    live == seen || ef as f32 * look.rows_per_hop() < live as f32 * share
+    live == seen || ef as f32 * rows_per_hop < live as f32 * share
 }
 
-/// How many hops a walk for which [`pays`] spoke may take, before a `look` at each of the `live` rows is cheaper
+/// How many hops a walk for which [`pays`] spoke may take, before a look at each of the `live` rows is cheaper
 /// after all: where the rows that may be returned are far from the query, a walk first goes through
 /// all that are near. Half of what those looks cost, so that both cost half as much again at most.
-pub(crate) fn hops_max(ef: usize, live: usize, seen: usize, look: Look) -> u32 {
+pub(crate) fn hops_max(ef: usize, live: usize, seen: usize, rows_per_hop: f32) -> u32 {
     if live == seen {
         return u32::MAX;
     }
     let expected = ef as f32 * seen as f32 / (live as f32).max(1.0);
-    let half = live as f32 / look.rows_per_hop() / 2.0;
+    let half = live as f32 / rows_per_hop / 2.0;
     half.max(expected * MARGIN) as u32
 }
 

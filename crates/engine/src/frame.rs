@@ -355,7 +355,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::keys::Key;
-    use crate::schema::{Extra, IndexKind, MetricName};
+    use crate::schema::{Extra, IndexKind, MetricName, Quantize};
 
     fn schema(key: KeyType, kind: VectorKind) -> Schema {
         Schema {
@@ -366,6 +366,7 @@ mod tests {
                 metric: MetricName::L2,
                 index: IndexKind::Flat,
                 kind,
+                quantize: Quantize::None,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,

@@ -12,7 +12,7 @@ use crate::idempotency::{self, Outcome};
 use crate::keys::KeyType;
 use crate::manifest::{self, Manifest};
 use crate::payload;
-use crate::schema::{Extra, IndexKind, MetricName, Schema, VectorField, VectorKind};
+use crate::schema::{Extra, IndexKind, MetricName, Quantize, Schema, VectorField, VectorKind};
 use crate::segment::blocks::BlockTable;
 use crate::segment::{sections, segment_path};
 use crate::tombstones::Tombstones;
@@ -38,6 +38,7 @@ pub fn changes(bytes: &[u8]) {
                 metric: MetricName::L2,
                 index: IndexKind::Auto,
                 kind,
+                quantize: Quantize::None,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,

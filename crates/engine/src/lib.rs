@@ -18,6 +18,7 @@
 //!         metric: MetricName::L2,
 //!         index: IndexKind::Auto,
 //!         kind: VectorKind::F32,
+//!         quantize: Quantize::None,
 //!     }],
 //!     fields: Vec::new(),
 //!     extra: Extra::Allow,
@@ -122,8 +123,8 @@ pub use query::{
 pub use repair::{LeftVersion, Lost, RepairOptions, RepairReport, Repaired, repair};
 pub use scan::Scan;
 pub use schema::{
-    DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Schema, TextSettings,
-    VectorField, VectorKind, validate_collection_name,
+    DeclaredField, Extra, FIELD_TYPES, HnswSettings, IndexKind, MetricName, Quantize, Schema,
+    TextSettings, VectorField, VectorKind, validate_collection_name,
 };
 pub use shape::{
     Aggregate, AggregateValue, Buckets, By, FacetValue, GroupBy, Histogram, Operation, OrderBy,

@@ -41,7 +41,7 @@ use crate::keys::{KeyBuf, KeyState};
 use crate::manifest::{self, Manifest, SegmentEntry};
 use crate::options::Options;
 use crate::retained::{COLLECTIONS, FileId, dir_name};
-use crate::schema::{Extra, IndexKind, Schema, VectorField};
+use crate::schema::{Extra, IndexKind, Quantize, Schema, VectorField};
 use crate::segment::{self, BuildPlan, Meta, MetaVector, Origin, RowSource};
 use crate::stop::Job;
 use crate::ulid::Ulid;
@@ -392,6 +392,7 @@ fn schema_of(env: &Env, root: &Path, id: u64) -> Result<Option<Schema>> {
             metric: field.metric,
             index: IndexKind::Auto,
             kind: field.kind,
+            quantize: Quantize::None,
         };
         let schema = Schema {
             key: meta.key,

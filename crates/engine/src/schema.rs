@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use cairn_distance::Metric;
-use cairn_index::{HnswConfig, qg};
+use cairn_index::{HnswConfig, Quantisation, qg};
 use cairn_text::{Language, WEIGHT_MAX};
 
 use crate::error::{Code, Error, Result};
@@ -47,6 +47,54 @@ pub struct VectorField {
         skip_serializing_if = "VectorKind::is_default"
     )]
     pub kind: VectorKind,
+    /// What searches compare in the place of vectors.
+    #[serde(default, skip_serializing_if = "Quantize::is_none")]
+    pub quantize: Quantize,
+}
+
+/// What searches of a segment compare in the place of its vectors, before the best are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Quantize {
+    /// The vectors.
+    #[default]
+    None,
+    /// Codes of 8 bits a component.
+    Sq8,
+    /// Codes of 4 bits a component.
+    Sq4,
+    /// Product quantisation.
+    Pq {
+        /// Parts of a vector, at most as many as it has components.
+        subspaces: u32,
+        /// Bits of each: 8 or 4.
+        bits: u8,
+    },
+    /// RaBitQ codes.
+    Rabitq {
+        /// Bits a component, 1 to 8.
+        bits: u8,
+    },
+}
+
+impl Quantize {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// How codes are made, or `None` where there are none.
+    pub(crate) fn quantisation(self) -> Option<Quantisation> {
+        Some(match self {
+            Self::None => return None,
+            Self::Sq8 => Quantisation::Sq8,
+            Self::Sq4 => Quantisation::Sq4,
+            Self::Pq { subspaces, bits } => Quantisation::Pq {
+                subspaces: subspaces as usize,
+                bits,
+            },
+            Self::Rabitq { bits } => Quantisation::Rabitq { bits },
+        })
+    }
 }
 
 /// What the vectors of a field are made of.
@@ -99,7 +147,8 @@ pub enum MetricName {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum IndexKind {
-    /// Chosen by size: flat while small, HNSW above.
+    /// Chosen by size, kind and memory: flat while small, above that a quantised graph where there can be one and
+    /// memory allows, else HNSW.
     Auto,
     /// Always exact.
     Flat,
@@ -113,6 +162,9 @@ const _: () = assert!(
     DIM_MAX <= qg::DIM_MAX,
     "a quantised graph takes every length"
 );
+
+/// With fewer components a code says little of a neighbour, and its vector is read as fast.
+const QUANTISED_DIM_MIN: u32 = 64;
 
 /// HNSW settings; [`HnswSettings::for_m`] gives the usual ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -397,6 +449,10 @@ impl Schema {
             if stored.metric != other.metric {
                 return differs(path(".metric"), &show(stored.metric), &show(other.metric));
             }
+            if stored.quantize != other.quantize {
+                let [stored, other] = [stored, other].map(|it| show(it.quantize));
+                return differs(path(".quantize"), &stored, &other);
+            }
             if stored.index != other.index {
                 return differs(path(".index"), &show(&stored.index), &show(&other.index));
             }
@@ -441,19 +497,46 @@ impl VectorField {
         self.width() * self.kind.value_bytes()
     }
 
-    /// Settings of its graphs, or `None` where it never has one.
-    pub(crate) fn graph(&self, seed: u64) -> Option<GraphConfig> {
-        let hnsw = |settings: &HnswSettings| Some(GraphConfig::Hnsw(settings.config(seed)));
-        match &self.index {
-            _ if self.kind.varies() => None,
-            IndexKind::Flat => None,
-            IndexKind::Auto => hnsw(&HnswSettings::for_m(16)),
-            IndexKind::Hnsw(settings) => hnsw(settings),
-            IndexKind::Qg => {
-                let usual = qg::Config::new(self.dim as usize);
-                Some(GraphConfig::Quantised(qg::Config { seed, ..usual }))
-            }
+    /// Whether its vectors ever get a graph.
+    pub(crate) fn has_graphs(&self) -> bool {
+        !self.kind.varies() && self.index != IndexKind::Flat
+    }
+
+    /// Settings of a graph over `rows` of its vectors, or `None` where it never has one. Where it may choose,
+    /// it is the quantised graph over vectors of 64 components or more, unless that takes more than a quarter of
+    /// `memory` bytes.
+    pub(crate) fn graph(&self, seed: u64, rows: usize, memory: usize) -> Option<GraphConfig> {
+        if !self.has_graphs() {
+            return None;
         }
+        let settings = match &self.index {
+            IndexKind::Hnsw(settings) => settings.clone(),
+            _ => HnswSettings::for_m(16),
+        };
+        let usual = qg::Config::new(self.dim as usize);
+        let fits = || rows.saturating_mul(usual.record_bytes(self.dim as usize)) <= memory / 4;
+        let is_quantised = match self.index {
+            IndexKind::Auto => {
+                let is_long = self.dim >= QUANTISED_DIM_MIN && self.may_be_quantised();
+                self.quantize.is_none() && is_long && fits()
+            }
+            _ => self.index == IndexKind::Qg,
+        };
+        Some(match is_quantised {
+            true => GraphConfig::Quantised(qg::Config { seed, ..usual }),
+            false => GraphConfig::Hnsw(settings.config(seed)),
+        })
+    }
+
+    /// How its vectors become codes, or `None` where they do not.
+    pub(crate) fn quantisation(&self) -> Option<Quantisation> {
+        self.quantize.quantisation()
+    }
+
+    /// Whether a quantised graph can be over its vectors.
+    pub(crate) fn may_be_quantised(&self) -> bool {
+        let is_estimated = matches!(self.metric, MetricName::Cosine | MetricName::L2);
+        is_estimated && self.kind == VectorKind::F32
     }
 
     /// Whether memory holds vectors of length one, and the given ones are kept beside them. Rounded ones
@@ -469,7 +552,7 @@ impl VectorField {
     }
 
     fn validate_kind(&self) -> Result<()> {
-        let wrong = |message| {
+        let wrong = |message: &str| {
             let error = Error::new(Code::InvalidArgument, message);
             Err(error.text("field", self.name.clone()))
         };
@@ -486,11 +569,20 @@ impl VectorField {
         if self.kind.varies() && matches!(self.index, IndexKind::Hnsw(_)) {
             return wrong("a field whose vectors differ in length has no graph");
         }
-        let is_estimated = matches!(self.metric, MetricName::Cosine | MetricName::L2);
-        if self.index == IndexKind::Qg && !(is_estimated && self.kind == VectorKind::F32) {
+        if self.index == IndexKind::Qg && !self.may_be_quantised() {
             return wrong("an index of kind qg is over vectors of f32 under cosine or l2");
         }
-        Ok(())
+        let Some(quantisation) = self.quantisation() else {
+            return Ok(());
+        };
+        if self.kind != VectorKind::F32 {
+            return wrong("only vectors of f32 are quantised");
+        }
+        if self.index == IndexKind::Qg {
+            return wrong("an index of kind qg has codes of its own");
+        }
+        let checked = quantisation.validate(self.dim as usize, self.metric.metric());
+        checked.or_else(|error| wrong(&error.to_string()))
     }
 
     fn validate(&self) -> Result<()> {
@@ -506,7 +598,7 @@ impl VectorField {
                 .number("got", self.dim));
         }
         self.validate_kind()?;
-        if let Some(config) = self.graph(0) {
+        if let Some(config) = self.graph(0, 0, 0) {
             config.validate().map_err(|error| {
                 Error::new(Code::InvalidArgument, error.to_string())
                     .text("field", self.name.clone())

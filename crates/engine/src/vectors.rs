@@ -18,8 +18,9 @@ use cairn_filter::Bitmap;
 use cairn_index::flat::{self, TopK};
 use cairn_index::qg::{self, QuantisedGraph};
 use cairn_index::{
-    Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric, MultiQuery,
-    MultiVectors, Point, Progress, Query, Scratch, SparseIndex, Stopped, Vectors, Workers,
+    Coded, CodedSpace, Component, Effort, FormatError, Graph, Hit, HnswConfig, Lender, Metric,
+    MultiQuery, MultiVectors, Point, Progress, Query, Scratch, SparseIndex, Stopped, Vectors,
+    Workers,
 };
 
 use crate::effort::Growth;
@@ -546,12 +547,14 @@ impl FieldQuery {
 }
 
 impl FieldGraph {
-    /// [`Graph::build_calibrated`], or [`QuantisedGraph::build_calibrated`].
+    /// [`Graph::build_calibrated`], for searches that go by `coded` where there is that, or
+    /// [`QuantisedGraph::build_calibrated`].
     ///
     /// # Errors
     /// What those say: above all that `progress` cancelled it.
     pub fn build(
         vectors: &Matrix,
+        coded: Option<&Coded>,
         metric: Metric,
         config: &GraphConfig,
         workers: &dyn Workers,
@@ -567,6 +570,12 @@ impl FieldGraph {
                 return Ok((Self::Quantised(graph), points));
             }
         };
+        if let Some((coded, vectors)) = coded.zip(vectors.as_f32()) {
+            let built =
+                Graph::build_calibrated_coded(vectors, coded, metric, config, workers, progress);
+            let (graph, points) = built.map_err(|error| error.to_string())?;
+            return Ok((Self::F32(graph), points));
+        }
         each!(
             vectors,
             vectors => {
@@ -591,6 +600,15 @@ impl FieldGraph {
         match self {
             Self::Quantised(_) => Growth::InProportion,
             _ => Growth::Added,
+        }
+    }
+
+    /// Distances that one hop costs, about: of HNSW those of the neighbours that were not met yet; of a quantised
+    /// graph one, and the codes of all neighbours.
+    pub fn hop_distances(&self) -> f32 {
+        match self {
+            Self::Quantised(_) => 4.0,
+            _ => 20.0,
         }
     }
 
@@ -680,6 +698,33 @@ impl FieldGraph {
                 graph.search(vectors, query, k, ef, accept, scratch, stop, hits)
             },
             Matrix::Sparse(_) | Matrix::Multi(_) => unreachable!("{WITHOUT_GRAPH}")
+        )
+    }
+
+    /// [`Graph::search_coded`]: by codes of the vectors, where the graph is one over `f32`.
+    ///
+    /// # Errors
+    /// As that one.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one question, asked by the search alone"
+    )]
+    pub fn search_coded(
+        &self,
+        vectors: &Vectors,
+        coded: &Coded,
+        query: &Query,
+        k: usize,
+        ef: usize,
+        accept: impl Fn(u32) -> bool,
+        scratch: &mut Scratch,
+        space: &mut CodedSpace,
+        stop: impl Fn() -> bool,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Effort, Stopped> {
+        let graph: &Graph = Stored::graph(self);
+        graph.search_coded(
+            vectors, coded, query, k, ef, accept, scratch, space, stop, hits,
         )
     }
 }

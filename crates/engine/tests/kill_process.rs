@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use cairn_engine::{
     BackupOptions, Collection, Database, Durability, Effort, Extra, IndexKind, Job, Key, KeyBuf,
-    KeyType, Keys, MetricName, Options, Schema, SearchRequest, Select, SelectFields, Stop,
-    VectorColumn, VectorField, VectorKind, VersionId, WriteBatch, WriteKind, WriteOptions,
+    KeyType, Keys, MetricName, Options, Quantize, Schema, SearchRequest, Select, SelectFields,
+    Stop, VectorColumn, VectorField, VectorKind, VersionId, WriteBatch, WriteKind, WriteOptions,
     list_backups, prune_backups, restore, verify_backup,
 };
 use cairn_env::{Clock, Env, KillPoint, OsClock};
@@ -56,6 +56,7 @@ fn schema(dim: u32) -> Schema {
             metric: MetricName::L2,
             index: IndexKind::Auto,
             kind: VectorKind::F32,
+            quantize: Quantize::None,
         }],
         fields: Vec::new(),
         extra: Extra::Allow,

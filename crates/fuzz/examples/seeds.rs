@@ -116,6 +116,7 @@ fn main() {
         &[&outcome[..], &[0; 8], &[1, 0, 0, 0], &[0; 20]].concat(),
     );
     put("graph", "small", &cairn_fuzz::graph(40));
+    put("codebooks", "coded", &cairn_fuzz::coded(20));
     for (name, bytes) in codebooks() {
         put("codebooks", name, &bytes);
     }

@@ -71,6 +71,11 @@ pub fn schema(graph: bool) -> Schema {
                 IndexKind::Auto
             },
             kind: VectorKind::F32,
+            quantize: if graph {
+                Quantize::Sq8
+            } else {
+                Quantize::None
+            },
         }],
         fields: vec![DeclaredField {
             name: "t".into(),
@@ -566,6 +571,25 @@ pub fn graph(rows: u8) -> Vec<u8> {
     };
     let graph = Graph::build(&vectors, Metric::L2, &config, &SingleThread, &Silent);
     [&[rows], &graph.expect("a graph").to_bytes()[..]].concat()
+}
+
+/// Codes of `rows` rows, with the number of rows before them.
+#[must_use]
+pub fn coded(rows: u8) -> Vec<u8> {
+    use cairn_index::{Coded, Metric, Quantisation, SingleThread, Vectors};
+    let mut vectors = Vectors::with_capacity(3, usize::from(rows));
+    for row in 0..rows {
+        vectors.push(&[f32::from(row % 7), f32::from(row / 7), 1.0]);
+    }
+    let coded = Coded::new(&vectors, Metric::L2, Quantisation::Sq8, &SingleThread, &());
+    let mut bytes = vec![rows];
+    let put = |part: &[u8]| {
+        bytes.extend_from_slice(part);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    match coded.expect("codes").write(put) {
+        Ok(()) => bytes,
+    }
 }
 
 /// A log of two files with two frames each, the length of the first before them.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cairn_engine::{
     Alteration, Code, Compaction, Compression, Condition, DeclaredField, Durability, Effort, Error,
     Extra, Filter, HnswSettings, IndexKind, KeyBuf, KeyType, Keys, Language, MetricName, Otherwise,
-    Payloads, Result, Schema, Select, SelectFields, Stop, TextSettings, VectorColumn, VectorField,
-    VectorKind, WriteBatch, WriteKind, WriteOptions,
+    Payloads, Quantize, Result, Schema, Select, SelectFields, Stop, TextSettings, VectorColumn,
+    VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions,
 };
 use napi::bindgen_prelude::{BigInt, Either};
 use napi_derive::napi;
@@ -89,6 +89,19 @@ pub struct BindingVectorField {
     pub index: String,
     /// Settings of `hnsw`; absent ones follow from `m`.
     pub hnsw: Option<BindingHnsw>,
+    /// What searches compare in the place of vectors; absent for the vectors.
+    pub quantize: Option<BindingQuantize>,
+}
+
+/// How vectors become codes.
+#[napi(object)]
+pub struct BindingQuantize {
+    /// `sq8`, `sq4`, `pq` or `rabitq`.
+    pub kind: String,
+    /// Of `pq`: parts of a vector.
+    pub subspaces: Option<u32>,
+    /// Of `pq` and `rabitq`.
+    pub bits: Option<u32>,
 }
 
 /// HNSW settings.
@@ -241,7 +254,39 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         metric,
         index,
         kind,
+        quantize: field.quantize.map_or(Ok(Quantize::None), quantize)?,
     })
+}
+
+fn quantize(given: BindingQuantize) -> Result<Quantize> {
+    let bits = u8::try_from(given.bits.unwrap_or_default()).unwrap_or(u8::MAX);
+    Ok(match given.kind.as_str() {
+        "sq8" => Quantize::Sq8,
+        "sq4" => Quantize::Sq4,
+        "pq" => Quantize::Pq {
+            subspaces: given.subspaces.unwrap_or_default(),
+            bits,
+        },
+        "rabitq" => Quantize::Rabitq { bits },
+        other => return Err(unknown("quantiser", other)),
+    })
+}
+
+impl BindingQuantize {
+    fn of(quantize: Quantize) -> Option<Self> {
+        let (kind, subspaces, bits) = match quantize {
+            Quantize::None => return None,
+            Quantize::Sq8 => ("sq8", None, None),
+            Quantize::Sq4 => ("sq4", None, None),
+            Quantize::Pq { subspaces, bits } => ("pq", Some(subspaces), Some(bits.into())),
+            Quantize::Rabitq { bits } => ("rabitq", None, Some(bits.into())),
+        };
+        Some(Self {
+            kind: kind.to_owned(),
+            subspaces,
+            bits,
+        })
+    }
 }
 
 fn hnsw(given: Option<BindingHnsw>) -> HnswSettings {
@@ -278,6 +323,7 @@ impl From<&Schema> for BindingSchema {
                 kind: kind_name(field.kind).to_owned(),
                 index: index.to_owned(),
                 hnsw,
+                quantize: BindingQuantize::of(field.quantize),
             }
         });
         let fields = schema.fields.iter().map(|field| BindingField {

@@ -96,6 +96,8 @@ pub struct BindingCollectionStats {
     pub mapped_bytes: f64,
     /// Bytes of graphs in memory.
     pub graph_bytes: f64,
+    /// Bytes of codes in memory.
+    pub code_bytes: f64,
     /// Bytes of the words of texts in memory.
     pub text_bytes: f64,
     /// Bytes of indexes of fields in memory.
@@ -210,6 +212,7 @@ impl From<&CollectionStats> for BindingCollectionStats {
             vector_bytes: stats.vector_bytes as f64,
             mapped_bytes: stats.mapped_bytes as f64,
             graph_bytes: stats.graph_bytes as f64,
+            code_bytes: stats.code_bytes as f64,
             text_bytes: stats.text_bytes as f64,
             field_index_bytes: stats
                 .field_index_bytes

@@ -17,6 +17,7 @@ use crate::error::{Code, Error, Result};
 use crate::keys::Key;
 use crate::options::Compaction;
 use crate::query::SelectFields;
+use crate::schema::VectorField;
 use crate::segment::{BuildPlan, GraphPlan, Origin, ReadAhead, RowSource, Segment, build};
 use crate::stop::{Job, Pace};
 use crate::view::View;
@@ -222,7 +223,7 @@ impl Collection {
 
     fn is_without_graph(&self, segment: &Segment) -> bool {
         let mut fields = self.stored().vectors.iter().enumerate();
-        fields.any(|(i, field)| field.graph(0).is_some() && !segment.has_graph(i))
+        fields.any(|(i, field)| !segment.is_indexed(i, field))
     }
 
     /// Writes the live rows of `inputs` as one segment and publishes it in their place.
@@ -257,9 +258,12 @@ impl Collection {
             room()?;
             let expected = origins.len();
             let workers = EnvWorkers(&self.env);
-            let config = |field: &crate::schema::VectorField| field.graph(self.id);
+            let memory = self.options.memory_budget;
+            let config = |field: &VectorField| field.graph(self.id, expected, memory);
+            let codes = self.stored().vectors.iter().map(VectorField::quantisation);
             let graphs = (expected >= GRAPH_ROWS_MIN).then(|| GraphPlan {
                 configs: self.stored().vectors.iter().map(config).collect(),
+                codes: codes.collect(),
                 workers: &workers,
             });
             let sources: Vec<InOrder<'_>> = inputs.iter().map(|s| InOrder::new(s)).collect();
@@ -301,13 +305,14 @@ impl Collection {
         if rows < GRAPH_ROWS_MIN {
             return 0;
         }
-        let of_field = |(field, shape): (usize, &crate::schema::VectorField)| {
-            let config = shape.graph(self.id);
-            let without = inputs.iter().filter(|segment| !segment.has_graph(field));
+        let of_field = |(field, shape): (usize, &VectorField)| {
+            let dim = shape.width();
+            let config = shape.graph(self.id, rows, self.options.memory_budget);
+            let graph = config.map_or(0, |config| config.row_bytes(dim));
+            let codes = shape.quantisation().map_or(0, |it| it.row_bytes(dim));
+            let without = inputs.iter().filter(|it| !it.is_indexed(field, shape));
             let rows: usize = without.map(|segment| segment.live()).sum();
-            config.map_or(0, |config| {
-                rows as u64 * config.row_bytes(shape.width()) as u64
-            })
+            rows as u64 * (graph + codes) as u64
         };
         self.stored().vectors.iter().enumerate().map(of_field).sum()
     }

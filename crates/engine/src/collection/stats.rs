@@ -51,6 +51,8 @@ pub struct CollectionStats {
     pub mapped_bytes: u64,
     /// Memory: graphs.
     pub graph_bytes: u64,
+    /// Memory: codes in the place of vectors.
+    pub code_bytes: u64,
     /// Memory: keys.
     pub key_bytes: u64,
     /// Memory: from key to row.
@@ -203,6 +205,7 @@ impl Collection {
             memory.vectors += used.vectors;
             memory.mapped += used.mapped;
             memory.graphs += used.graphs;
+            memory.codes += used.codes;
             memory.keys += used.keys;
             memory.key_index += used.key_index;
             memory.texts += used.texts;
@@ -210,6 +213,7 @@ impl Collection {
         stats.vector_bytes = memory.vectors as u64;
         stats.mapped_bytes = memory.mapped as u64;
         stats.graph_bytes = memory.graphs as u64;
+        stats.code_bytes = memory.codes as u64;
         stats.key_bytes = memory.keys as u64;
         stats.key_index_bytes = memory.key_index as u64;
         stats.text_bytes = memory.texts as u64;

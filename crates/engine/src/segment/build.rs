@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::IndexBuilder;
-use cairn_index::{Progress, SparseIndex, Workers};
+use cairn_index::{Coded, Progress, Quantisation, SparseIndex, TrainError, Workers};
 use cairn_storage::{REQUIRED, SectionId, SegmentWriter, sync_segment_dir};
 use cairn_text::IndexBuilder as WordsBuilder;
 
@@ -53,6 +53,8 @@ pub(crate) trait RowSource {
 pub(crate) struct GraphPlan<'a> {
     /// One per vector field.
     pub configs: Vec<Option<GraphConfig>>,
+    /// One per vector field: what searches compare in the place of its vectors.
+    pub codes: Vec<Option<Quantisation>>,
     pub workers: &'a dyn Workers,
 }
 
@@ -151,8 +153,20 @@ pub(crate) fn build(
     })
 }
 
-/// A graph, and what was measured of it.
-type Measured = (FieldGraph, Option<Curve>);
+/// What searches of a field have besides its vectors.
+#[derive(Default)]
+struct Indexed {
+    /// With what was measured of it.
+    graph: Option<(FieldGraph, Option<Curve>)>,
+    codes: Option<Codes>,
+}
+
+/// Codes of the vectors of a field.
+enum Codes {
+    Made(Coded),
+    /// Vectors are too long to have any.
+    Refused,
+}
 
 struct Builder<'a> {
     env: &'a Env,
@@ -165,7 +179,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn write(&self, id: Ulid, path: &Path, collection: u64, origins: Vec<Origin>) -> Result<Built> {
         let rows = u32::try_from(origins.len()).expect("rows are counted in 32 bits");
-        let (graphs, spread) = self.index(&origins)?;
+        let (indexed, spread) = self.index(&origins)?;
         let faults = &self.env.faults;
         if let Some(room) = self.plan.room {
             room()?;
@@ -178,7 +192,7 @@ impl Builder<'_> {
         faults.hit(KillPoint::K10Vectors)?;
         self.write_sparse_indexes(&mut writer, &origins)?;
         // Each goes when it is written: it is as large as the vectors of short rows.
-        for (field, graph) in graphs.into_iter().enumerate() {
+        for (field, Indexed { graph, codes }) in indexed.into_iter().enumerate() {
             if let Some((graph, curve)) = graph {
                 let id = match graph {
                     FieldGraph::Quantised(_) => sections::quantised_graph(field),
@@ -195,9 +209,19 @@ impl Builder<'_> {
                     write_section(&mut writer, id, 0, &curve.to_bytes())?;
                 }
             }
+            faults.hit(KillPoint::K11Graph)?;
+            if let Some(codes) = codes {
+                writer.begin(sections::codes(field), 0)?;
+                if let Codes::Made(coded) = codes {
+                    coded.write(|bytes| {
+                        self.spend(bytes.len());
+                        writer.write(bytes)
+                    })?;
+                }
+                writer.end()?;
+            }
+            faults.hit(KillPoint::K12Codes)?;
         }
-        faults.hit(KillPoint::K11Graph)?;
-        faults.hit(KillPoint::K12Codes)?;
         self.write_payloads(&mut writer, &origins)?;
         faults.hit(KillPoint::K13Payload)?;
         let keys = self.gather_keys(&origins);
@@ -235,14 +259,14 @@ impl Builder<'_> {
     ///
     /// Rows stay in the order they came in: with huge pages and whole records fetched ahead, an
     /// order that keeps neighbours close was measured to gain nothing.
-    fn index(&self, origins: &[Origin]) -> Result<(Vec<Option<Measured>>, Vec<Spread>)> {
-        let plan = self.plan.graphs.as_ref();
-        let mut graphs = Vec::new();
+    fn index(&self, origins: &[Origin]) -> Result<(Vec<Indexed>, Vec<Spread>)> {
+        let mut indexed = Vec::new();
         let mut spread = Vec::new();
         for (field, shape) in self.schema.vectors.iter().enumerate() {
             let metric = shape.metric.metric();
-            let config = plan.and_then(|plan| Some((plan.workers, plan.configs[field].as_ref()?)));
-            graphs.push(match config {
+            let plan = self.plan.graphs.as_ref();
+            let plan = plan.filter(|it| it.configs[field].is_some() || it.codes[field].is_some());
+            indexed.push(match plan {
                 None => {
                     // Gone through twice rather than gathered: nothing else needs them.
                     spread.push(measure_spread(shape, origins.len(), |each| {
@@ -253,22 +277,56 @@ impl Builder<'_> {
                             each(vector);
                         })
                     })?);
-                    None
+                    Indexed::default()
                 }
-                Some((workers, config)) => {
+                Some(plan) => {
                     let vectors = self.gather_vectors(field, origins)?;
                     spread.push(spread_of(&vectors, shape)?);
-                    let progress = GraphProgress::new(self.job, vectors.len());
-                    let built = FieldGraph::build(&vectors, metric, config, workers, &progress);
-                    let (graph, points) = built.map_err(|error| {
-                        let stopped = self.job.stop.check().err();
-                        stopped.unwrap_or_else(|| Error::new(Code::Internal, error))
-                    })?;
-                    Some((graph, Curve::new(points)))
+                    self.index_field(field, &vectors, metric, plan)?
                 }
             });
         }
-        Ok((graphs, spread))
+        Ok((indexed, spread))
+    }
+
+    fn index_field(
+        &self,
+        field: usize,
+        vectors: &Matrix,
+        metric: Metric,
+        plan: &GraphPlan<'_>,
+    ) -> Result<Indexed> {
+        let failed = |error: String| {
+            let stopped = self.job.stop.check().err();
+            stopped.unwrap_or_else(|| Error::new(Code::Internal, error))
+        };
+        let progress = GraphProgress::new(self.job, vectors.len());
+        let coded = plan.codes[field].zip(vectors.as_f32());
+        let codes = coded.map(|(quantisation, vectors)| {
+            // What remains is told of the graph.
+            let quiet = Quiet(&progress);
+            match Coded::new(vectors, metric, quantisation, plan.workers, &quiet) {
+                Ok(coded) => Ok(Codes::Made(coded)),
+                Err(TrainError::NotFinite { .. } | TrainError::TooFewRows { .. }) => {
+                    Ok(Codes::Refused)
+                }
+                Err(error) => Err(failed(error.to_string())),
+            }
+        });
+        let codes = codes.transpose()?;
+        let coded = codes.as_ref().and_then(|codes| match codes {
+            Codes::Made(coded) => Some(coded),
+            Codes::Refused => None,
+        });
+        let graph = plan.configs[field].as_ref().map(|config| {
+            let built = FieldGraph::build(vectors, coded, metric, config, plan.workers, &progress);
+            let (graph, points) = built.map_err(failed)?;
+            Ok::<_, Error>((graph, Curve::new(points)))
+        });
+        Ok(Indexed {
+            graph: graph.transpose()?,
+            codes,
+        })
     }
 
     /// Counts what was written, and waits while that goes faster than it may.
@@ -501,6 +559,17 @@ fn measure_spread(
         centroid,
         radius: square.sqrt(),
     })
+}
+
+/// Passes on that the work is to end, and nothing of how far it is.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn advance(&self, _rows: usize) {}
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
 }
 
 /// Tells a job how far the graph is, and the graph when the job is stopped.

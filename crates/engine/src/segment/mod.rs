@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::Bitmap;
+use cairn_index::Coded;
 use cairn_storage::{SectionId, SegmentReader, StorageError};
 
 use crate::block_cache::BlockCache;
@@ -115,12 +116,20 @@ struct SegmentField {
     mapped: Option<Arc<Mapped>>,
     graph: Option<FieldGraph>,
     curve: Option<Curve>,
-    /// In blocks where there is no graph, else row by row.
-    codes: LazyCodes,
+    /// Whether the segment has codes, or says that there are none.
+    has_codes: bool,
+    /// Codes that the schema asks for.
+    coded: Option<Coded>,
+    /// Those that searches asked for: in blocks where there is no graph, else row by row.
+    lazy_codes: LazyCodes,
     may_have_codes: bool,
 }
 
 impl SegmentField {
+    fn code_bytes(&self) -> usize {
+        self.coded.as_ref().map_or(0, Coded::bytes) + self.lazy_codes.bytes()
+    }
+
     /// Whether memory has the vectors as they are stored, and they were compared with their checksums.
     fn holds_stored(&self) -> bool {
         self.mapped.is_none() && !self.normalises && self.vectors.has_rows()
@@ -271,6 +280,13 @@ impl Segment {
         self.fields[field].graph.is_some()
     }
 
+    /// Whether the field has what the schema asks for besides its vectors.
+    pub fn is_indexed(&self, field: usize, shape: &VectorField) -> bool {
+        let field = &self.fields[field];
+        (field.graph.is_some() || !shape.has_graphs())
+            && (field.has_codes || shape.quantisation().is_none())
+    }
+
     /// How searches call the graph over the field; `flat` where there is none.
     pub fn index_name(&self, field: usize) -> &'static str {
         let graph = self.fields[field].graph.as_ref();
@@ -283,15 +299,15 @@ impl Segment {
     }
 
     /// Makes the codes that searches asked for, unless `stop` returns true.
-    pub fn make_codes(&self, stop: impl Fn() -> bool) {
-        for field in &self.fields {
+    pub fn make_codes(&self, stop: impl Fn() -> bool + Sync) {
+        for field in self.fields.iter().filter(|it| it.coded.is_none()) {
             let Some(vectors) = field.vectors.as_f32() else {
                 continue;
             };
             if field.graph.is_some() {
-                field.codes.make_rows(vectors, field.metric, &stop);
+                field.lazy_codes.make_rows(vectors, field.metric, &stop);
             } else {
-                field.codes.make(vectors, field.metric);
+                field.lazy_codes.make(vectors, field.metric);
             }
         }
     }
@@ -353,17 +369,14 @@ impl Segment {
             vectors: self.fields.iter().map(|f| f.vectors.bytes()).sum(),
             mapped: self.mapped().map(Mapped::length).sum(),
             graphs: graphs.map(FieldGraph::bytes).sum(),
+            codes: self.fields.iter().map(SegmentField::code_bytes).sum(),
             keys: self.keys.bytes(),
             key_index: self.key_index.bytes(),
             texts: self.words.memory(),
             rest: self.versions.len() * 8
                 + self.stored.bytes()
                 + self.tombstones.bytes()
-                + self
-                    .fields
-                    .iter()
-                    .map(|f| f.codes.bytes() + f.ends.len() * 8)
-                    .sum::<usize>()
+                + self.fields.iter().map(|f| f.ends.len() * 8).sum::<usize>()
                 + self.index_memory().map(|(_, bytes)| bytes).sum::<usize>()
                 + self.expiry.as_ref().map_or(0, Expiry::memory)
                 + self.by_key.get().map_or(0, |order| order.len() * 4),
@@ -389,6 +402,7 @@ pub(crate) struct Memory {
     /// Not counted with the others: the system has these pages, and takes them back at will.
     pub mapped: usize,
     pub graphs: usize,
+    pub codes: usize,
     pub keys: usize,
     pub key_index: usize,
     pub texts: usize,
@@ -397,7 +411,13 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub fn total(self) -> usize {
-        self.vectors + self.graphs + self.keys + self.key_index + self.texts + self.rest
+        self.vectors
+            + self.graphs
+            + self.codes
+            + self.keys
+            + self.key_index
+            + self.texts
+            + self.rest
     }
 }
 

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use cairn_env::{Bug, planted};
 use cairn_filter::Bitmap;
-use cairn_index::flat::{CodeSpace, TopK};
-use cairn_index::{Effort as Spent, HOPS_PER_LOOK, Hit, Scratch, Stopped};
+use cairn_index::flat::TopK;
+use cairn_index::{Coded, Effort as Spent, HOPS_PER_LOOK, Hit, Scratch, Stopped};
 
 use crate::codes::{ALLOWED_MIN, DEVIATIONS, ScanSpace, may_use_codes};
 use crate::effort::{self, Look};
@@ -17,6 +17,8 @@ use crate::stop::Stop;
 use crate::vectors::{FieldGraph, FieldQuery};
 
 use super::{Segment, SegmentField};
+
+const CODED: &str = "codes are of vectors of f32";
 
 /// What is asked of one segment.
 pub(crate) struct Question<'a> {
@@ -96,46 +98,75 @@ impl Nearest<'_> {
     ) -> Outcome {
         let (field, asked) = (self.field, self.question);
         let listed = asked.allowed.filter(|_| self.may_code());
-        let codes = listed.and_then(|rows| Some((rows, field.codes.by_row()?)));
+        let codes = listed.and_then(|rows| Some((rows, self.codes_by_row()?)));
         let look = match codes {
             Some(_) => Look::Code,
             None => Look::Distance,
         };
         let curve = field.curve.as_ref();
         let ef = effort::ef_search(asked.effort, asked.k, self.seen, curve, graph.growth());
-        let pays = |look| ef.filter(|ef| effort::pays(*ef, self.live, self.seen, look));
-        let walked = pays(look).and_then(|ef| self.walk(graph, ef, look, scratch, hits));
-        if listed.is_some() && (walked.is_none() || pays(Look::Code).is_none()) {
-            field.codes.wish(self.segment.rows(), space);
+        let rows = |look: Look| look.rows_per_hop(graph.hop_distances());
+        let pays = |look| ef.filter(|ef| effort::pays(*ef, self.live, self.seen, rows(look)));
+        let walked =
+            pays(look).and_then(|ef| self.walk(graph, ef, rows(look), scratch, space, hits));
+        let is_wish = listed.is_some() && (walked.is_none() || pays(Look::Code).is_none());
+        if is_wish && field.coded.is_none() {
+            field.lazy_codes.wish(self.segment.rows(), space);
         }
-        if let Some(outcome) = walked {
-            return outcome;
+        match (walked, codes) {
+            (Some(outcome), _) => outcome,
+            (None, Some((rows, codes))) => self.by_row_codes(codes, rows.iter(), space, hits),
+            (None, None) => self.compare_each(hits),
         }
-        let coded = codes.zip(field.vectors.as_f32()).zip(asked.query.as_f32());
-        let Some((((rows, codes), vectors), query)) = coded else {
-            return self.compare_each(hits);
-        };
-        self.by_codes(space, hits, |space, top| {
-            let rows = rows.iter();
-            let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
-            codes.scan(vectors, query, DEVIATIONS, rows, tie, due, space, top)
-        })
     }
 
     fn without_graph(&self, space: &mut ScanSpace, hits: &mut Vec<Hit>) -> Outcome {
         let (field, rows) = (self.field, self.segment.rows());
-        let many = self.may_code() && self.live * ALLOWED_MIN >= rows;
-        let codes = many.then(|| field.codes.get(rows, space)).flatten();
+        if let (Some(codes), true) = (&field.coded, self.may_code()) {
+            return match self.question.allowed {
+                Some(allowed) => self.by_row_codes(codes, allowed.iter(), space, hits),
+                None => {
+                    let all = 0..u32::try_from(rows).expect("rows are counted in 32 bits");
+                    let seen = all.filter(|&row| self.accepts(row));
+                    self.by_row_codes(codes, seen, space, hits)
+                }
+            };
+        }
+        let many = self.may_code_lazily() && self.live * ALLOWED_MIN >= rows;
+        let codes = many.then(|| field.lazy_codes.get(rows, space)).flatten();
         let coded = codes
             .zip(field.vectors.as_f32())
             .zip(self.question.query.as_f32());
         let Some(((codes, vectors), query)) = coded else {
             return self.compare_each(hits);
         };
-        self.by_codes(space, hits, |space, top| {
+        self.by_codes(hits, |top| {
             let accept = |row| self.accepts(row);
             let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
+            let space = &mut space.codes;
             codes.scan(vectors, query, DEVIATIONS, accept, tie, due, space, top)
+        })
+    }
+
+    /// Codes that cost the same whichever rows are looked at: those of the schema, or those that were asked for.
+    fn codes_by_row(&self) -> Option<&Coded> {
+        let asked_for = || self.field.lazy_codes.by_row();
+        self.field.coded.as_ref().or_else(asked_for)
+    }
+
+    fn by_row_codes(
+        &self,
+        codes: &Coded,
+        rows: impl Iterator<Item = u32>,
+        space: &mut ScanSpace,
+        hits: &mut Vec<Hit>,
+    ) -> Outcome {
+        let vectors = self.field.vectors.as_f32().expect(CODED);
+        let query = self.question.query.as_f32().expect(CODED);
+        self.by_codes(hits, |top| {
+            let (tie, due) = (|a, b| self.tie(a, b), || self.is_due());
+            let space = &mut space.coded;
+            codes.scan(vectors, query, DEVIATIONS, rows, tie, due, space, top)
         })
     }
 
@@ -144,28 +175,29 @@ impl Nearest<'_> {
         &self,
         graph: &FieldGraph,
         ef: usize,
-        look: Look,
+        rows_per_hop: f32,
         scratch: &mut Scratch,
+        space: &mut ScanSpace,
         hits: &mut Vec<Hit>,
     ) -> Option<Outcome> {
         let asked = self.question;
         let looks = Cell::new(0);
-        let most = effort::hops_max(ef, self.live, self.seen, look) / HOPS_PER_LOOK;
+        let most = effort::hops_max(ef, self.live, self.seen, rows_per_hop) / HOPS_PER_LOOK;
         let enough = || self.is_due() || looks.replace(looks.get() + 1) > most;
-        let vectors = &self.field.vectors;
+        let (vectors, query, k) = (&self.field.vectors, asked.query, asked.k);
         let accept = |row| self.accepts(row);
-        let spent = graph
-            .search(
-                vectors,
-                asked.query,
-                asked.k,
-                ef,
-                accept,
-                scratch,
-                enough,
-                hits,
-            )
-            .ok()?;
+        let spent = match &self.field.coded {
+            Some(codes) => {
+                let vectors = vectors.as_f32().expect(CODED);
+                let query = query.as_f32().expect(CODED);
+                let space = &mut space.coded;
+                graph.search_coded(
+                    vectors, codes, query, k, ef, accept, scratch, space, enough, hits,
+                )
+            }
+            None => graph.search(vectors, query, k, ef, accept, scratch, enough, hits),
+        };
+        let spent = spent.ok()?;
         (hits.len() >= asked.k.min(self.live)).then(|| Outcome {
             path: graph.name(),
             matches: self.live,
@@ -177,12 +209,11 @@ impl Nearest<'_> {
 
     fn by_codes(
         &self,
-        space: &mut ScanSpace,
         hits: &mut Vec<Hit>,
-        scan: impl FnOnce(&mut CodeSpace, &mut TopK) -> Result<Spent, Stopped>,
+        scan: impl FnOnce(&mut TopK) -> Result<Spent, Stopped>,
     ) -> Outcome {
         let mut top = TopK::new(self.question.k);
-        let spent = scan(&mut space.codes, &mut top);
+        let spent = scan(&mut top);
         hits.clear();
         top.finish(|a, b| self.tie(a, b), hits);
         self.compared("codes", spent)
@@ -211,7 +242,13 @@ impl Nearest<'_> {
         }
     }
 
+    /// Whether codes may decide what is compared.
     fn may_code(&self) -> bool {
+        let has_codes = self.field.coded.is_some() || self.field.may_have_codes;
+        has_codes && may_use_codes(self.question.effort)
+    }
+
+    fn may_code_lazily(&self) -> bool {
         self.field.may_have_codes && may_use_codes(self.question.effort)
     }
 

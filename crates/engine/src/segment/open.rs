@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use cairn_env::{Bug, Env, planted};
 use cairn_filter::FieldIndex;
-use cairn_index::{MultiVectors, SparseIndex};
+use cairn_index::{Coded, MultiVectors, SparseIndex};
 use cairn_storage::{REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError};
 use cairn_text::TextIndex;
 
@@ -18,7 +18,7 @@ use crate::expiry::{Expiry, end_of};
 use crate::keys::{KeyType, Keys};
 use crate::manifest::{DeletionEntry, FileEntry, SegmentEntry};
 use crate::query::SelectFields;
-use crate::schema::{IndexKind, Schema, VectorField, VectorKind};
+use crate::schema::{Schema, VectorField, VectorKind};
 use crate::structure::Structure;
 use crate::text::{Damaged, TextFields};
 use crate::tombstones::Tombstones;
@@ -75,10 +75,13 @@ pub(crate) fn open(
     // A graph takes its bytes once more while it is read, so all of them come before the vectors.
     let mut graphs = Vec::with_capacity(schema.vectors.len());
     for (index, field) in schema.vectors.iter().enumerate() {
-        graphs.push(file.graph(index, field, rows)?);
+        graphs.push((
+            file.graph(index, field, rows)?,
+            file.codes(index, field, rows)?,
+        ));
     }
     let mut fields = Vec::with_capacity(schema.vectors.len());
-    for ((index, field), graph) in schema.vectors.iter().enumerate().zip(graphs) {
+    for ((index, field), (graph, codes)) in schema.vectors.iter().enumerate().zip(graphs) {
         let ends = file.vector_ends(index, field, rows)?;
         let lent = match memory_map {
             true if !field.kind.varies() => file.mapped(index, field, rows, graph.is_some())?,
@@ -98,7 +101,9 @@ pub(crate) fn open(
             mapped,
             graph,
             curve: file.curve(index)?,
-            codes: LazyCodes::default(),
+            has_codes: codes.is_some(),
+            coded: codes.flatten(),
+            lazy_codes: LazyCodes::default(),
             may_have_codes: may_have_codes(field),
         });
     }
@@ -254,6 +259,7 @@ pub(crate) fn check_contents(
             _ => file.expect_vectors(index, field, rows)?,
         }
         file.graph(index, field, rows)?;
+        file.codes(index, field, rows)?;
         file.curve(index)?;
     }
     file.field_indexes(entry.rows)?;
@@ -573,13 +579,18 @@ impl File<'_> {
     }
 
     fn graph(&self, index: usize, field: &VectorField, rows: usize) -> Result<Option<FieldGraph>> {
-        let is_quantised = field.index == IndexKind::Qg;
+        let quantised = sections::quantised_graph(index);
+        // A field may have had a graph of the other kind when older segments were written.
+        let is_quantised = self.reader.len(quantised).is_some();
         let (id, name) = match is_quantised {
-            true => (sections::quantised_graph(index), "QUANTISED_GRAPH"),
+            true => (quantised, "QUANTISED_GRAPH"),
             false => (sections::graph(index), "GRAPH"),
         };
         if self.reader.len(id).is_none() {
             return Ok(None);
+        }
+        if is_quantised && !field.may_be_quantised() {
+            return Err(self.corrupt(name, "a graph over vectors that cannot have it"));
         }
         let bytes = self.reader.read(id)?;
         let read = match is_quantised {
@@ -589,6 +600,30 @@ impl File<'_> {
             }
         };
         read.map(Some).map_err(|what| self.corrupt(name, &what))
+    }
+
+    /// `Some(None)` where vectors are too long to have any.
+    fn codes(
+        &self,
+        index: usize,
+        field: &VectorField,
+        rows: usize,
+    ) -> Result<Option<Option<Coded>>> {
+        let id = sections::codes(index);
+        match self.reader.len(id) {
+            None => return Ok(None),
+            Some(0) => return Ok(Some(None)),
+            Some(_) => {}
+        }
+        let wrong = |what: &str| self.corrupt("CODES", what);
+        let coded = Coded::from_bytes(&self.reader.read(id)?, rows);
+        let coded = coded.map_err(|error| wrong(&error.to_string()))?;
+        let is_of_field = field.kind == VectorKind::F32
+            && (coded.dim(), coded.metric()) == (field.width(), field.metric.metric());
+        match is_of_field {
+            true => Ok(Some(Some(coded))),
+            false => Err(wrong("codes of other vectors")),
+        }
     }
 
     fn curve(&self, field: usize) -> Result<Option<Curve>> {

@@ -78,9 +78,16 @@ pub(crate) fn quantised_graph(field: usize) -> SectionId {
 
 const QUANTISED_GRAPH_KIND: u32 = 17;
 
+/// Codes of the vectors of a field. Optional: without them vectors are compared.
+pub(crate) fn codes(field: usize) -> SectionId {
+    section(CODES_KIND, number(field))
+}
+
+const CODES_KIND: u32 = 18;
+
 /// What FORMAT.md calls a section.
 pub(crate) fn section_name(id: SectionId) -> String {
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 18] = [
         "META",
         "KEYS",
         "VERSIONS",
@@ -98,6 +105,7 @@ pub(crate) fn section_name(id: SectionId) -> String {
         "VECTOR_ENDS",
         "SPARSE_INDEX",
         "QUANTISED_GRAPH",
+        "CODES",
     ];
     let name = (id.kind as usize)
         .checked_sub(1)
@@ -122,7 +130,7 @@ pub(crate) fn rows_in(
         (
             _,
             GRAPH_KIND | FIELD_INDEX_KIND | TEXT_INDEX_KIND | CALIBRATION_KIND | SPARSE_INDEX_KIND
-            | QUANTISED_GRAPH_KIND,
+            | QUANTISED_GRAPH_KIND | CODES_KIND,
         ) => {
             return Some(0..0);
         }
@@ -139,7 +147,7 @@ pub(crate) fn rows_in(
 }
 
 /// Kinds this version understands; any other required section refuses the file.
-pub(crate) const KNOWN: [u32; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17];
+pub(crate) const KNOWN: [u32; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18];
 
 const fn section(kind: u32, field: u32) -> SectionId {
     SectionId { kind, field }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Collection, Database, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Options,
-    Payloads, Schema, Select, SelectFields, VectorColumn, VectorField, VectorKind, WriteBatch,
-    WriteKind, WriteOptions,
+    Payloads, Quantize, Schema, Select, SelectFields, VectorColumn, VectorField, VectorKind,
+    WriteBatch, WriteKind, WriteOptions,
 };
 use cairn_env::{Disk, EntryKind, Env, OsDisk};
 use cairn_testkit::TempDir;
@@ -41,6 +41,7 @@ pub fn vector_field(name: &str, dim: u32, metric: MetricName, index: IndexKind) 
         metric,
         index,
         kind: VectorKind::F32,
+        quantize: Quantize::None,
     }
 }
 

@@ -258,6 +258,6 @@ fn the_few_rows_of_a_filter_under_a_graph_are_searched_by_codes() {
     let took = bytes() - before;
     assert!((ROWS * 32..ROWS * 64).contains(&took), "{took}");
     let short = Effort::EfSearch(10);
-    assert_eq!(search(&most, 4_000, short).stages[0].path, "hnsw");
+    assert_eq!(search(&most, 4_000, short).stages[0].path, "qg");
     assert_eq!(search(&most, 4_000, Effort::Exact).stages[0].path, "flat");
 }

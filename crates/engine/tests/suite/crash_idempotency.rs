@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Code, Collection, Database, Durability, IndexKind, Job, Key, KeyBuf, KeyType, Keys, MetricName,
-    Options, Schema, Select, VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind,
-    WriteOptions, WriteResult,
+    Options, Quantize, Schema, Select, VectorColumn, VectorField, VectorKind, WriteBatch,
+    WriteKind, WriteOptions, WriteResult,
 };
 use cairn_testkit::{Choice, Rng, SimDisk, seed_from_env, sim_env_seeded};
 
@@ -39,6 +39,7 @@ fn schema() -> Schema {
             metric: MetricName::L2,
             index: IndexKind::Flat,
             kind: VectorKind::F32,
+            quantize: Quantize::None,
         }],
         fields: Vec::new(),
         extra: cairn_engine::Extra::Allow,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Collection, Database, Durability, Effort, Extra, HnswSettings, IndexKind, Job, KeyType,
-    MetricName, Options, Schema, SearchRequest, Select, SelectFields, Stop, VectorField,
+    MetricName, Options, Quantize, Schema, SearchRequest, Select, SelectFields, Stop, VectorField,
     VectorKind, WriteKind,
 };
 use cairn_env::{Access, Disk, DiskFile, EntryKind, OsDisk};
@@ -34,6 +34,7 @@ fn schema(name: &str) -> Schema {
         metric,
         index,
         kind: VectorKind::F32,
+        quantize: Quantize::None,
     };
     let (auto, flat) = (IndexKind::Auto, IndexKind::Flat);
     let hnsw = IndexKind::Hnsw(HnswSettings::for_m(4));

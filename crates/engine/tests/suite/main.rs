@@ -55,6 +55,7 @@ mod ordered_scan;
 mod planted_bugs;
 mod poisoned;
 mod quality;
+mod quantised_codes;
 mod quantised_graph;
 mod read_only;
 mod repair;

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use cairn_engine::{
     Alteration, Database, DeclaredField, Durability, Job, Key, KeyType, Keys, MetricName, Options,
-    Schema, Select, Stop, VectorColumn, VectorField, VectorKind, VersionId, WriteBatch, WriteKind,
-    WriteOptions,
+    Quantize, Schema, Select, Stop, VectorColumn, VectorField, VectorKind, VersionId, WriteBatch,
+    WriteKind, WriteOptions,
 };
 use cairn_testkit::{Choice, Rng, SimDisk, seed_from_env};
 
@@ -75,6 +75,7 @@ fn schema() -> Schema {
             metric: MetricName::L2,
             index: cairn_engine::IndexKind::Auto,
             kind: VectorKind::F32,
+            quantize: Quantize::None,
         }],
         fields: Vec::new(),
         extra: cairn_engine::Extra::Allow,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cairn_engine::{
-    Durability, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Payloads, Record, Schema,
-    VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions, multi_vector,
-    sparse_vector,
+    Durability, Extra, IndexKind, Key, KeyBuf, KeyType, Keys, MetricName, Payloads, Quantize,
+    Record, Schema, VectorColumn, VectorField, VectorKind, WriteBatch, WriteKind, WriteOptions,
+    multi_vector, sparse_vector,
 };
 use cairn_testkit::Rng;
 
@@ -40,6 +40,7 @@ pub fn schema(kind: usize) -> Schema {
         metric,
         index: IndexKind::Auto,
         kind: VectorKind::F32,
+        quantize: Quantize::None,
     };
     let (key, vectors) = match kind % 3 {
         0 => (KeyType::String, vec![field("v", 2, MetricName::L2)]),

@@ -2,10 +2,10 @@
 import { loadBinding } from './native/loader.js'
 
 export { listBackups, pruneBackups, restore, verifyBackup } from './backup.js'
-export { open } from './database.js'
 export { documentFields, documentOf } from './document.js'
 export { CairnError, isCairnError } from './errors.js'
 export { doctor } from './doctor.js'
+export { open } from './open.js'
 export { repair, verify } from './verify.js'
 export { version } from './version.js'
 export type { ArchiveOptions, ArchiveResult, ArchiveSource } from './archive.js'

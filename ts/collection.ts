@@ -7,6 +7,7 @@ import type { AnySchema, Schema, StoredSchema } from './schema.js'
 import type { CollectionStats } from './stats.js'
 import type {
   AggregateOptions,
+  CallOptions,
   CompactOptions,
   CountOptions,
   FacetCount,
@@ -37,7 +38,7 @@ import type {
  * Records of one structure, each with a unique key.
  *
  * Everything given to a call is copied before it returns, so buffers can be used again at once.
- * Every call may fail with `ERR_CLOSED`.
+ * Every call may fail with `ERR_CLOSED`, and under a {@link CallOptions | signal} with `ERR_ABORTED`.
  */
 export interface Collection<S extends Schema = AnySchema> extends Alterable<S>, Measurable<S> {
   /** Its name now: `renameCollection` changes it in every handle. */
@@ -122,9 +123,9 @@ export interface Collection<S extends Schema = AnySchema> extends Alterable<S>, 
   ): Promise<StoredRecord<S, Sel, V> | null>
 
   /** Whether each key is there. */
-  has(keys: Keys<S>): Promise<boolean[]>
+  has(keys: Keys<S>, options?: CallOptions): Promise<boolean[]>
   /** Whether a key is there. */
-  has(key: Key<S>): Promise<boolean>
+  has(key: Key<S>, options?: CallOptions): Promise<boolean>
 
   /**
    * Live records, or those that a filter holds for.
@@ -201,12 +202,15 @@ export interface Collection<S extends Schema = AnySchema> extends Alterable<S>, 
     options?: AggregateOptions<S>,
   ): Promise<FigureAnswers<S, A>>
 
-  /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
-  commit(): Promise<bigint>
+  /**
+   * Makes everything acknowledged durable, whatever its `durability`; the version that is. A signal that fires ends the
+   * wait for it alone.
+   */
+  commit(options?: CallOptions): Promise<bigint>
 
   /** Resolves when everything is flushed, indexed and merged. It happens by itself, too. */
   compact(options?: CompactOptions): Promise<void>
 
   /** Figures. */
-  stats(): Promise<CollectionStats>
+  stats(options?: CallOptions): Promise<CollectionStats>
 }

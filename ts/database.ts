@@ -10,11 +10,11 @@ import type { VersionListener } from './internal/version-events.js'
 import type { BackupSchedule, ScheduleOptions } from './schedule.js'
 import type { AnySchema, Schema, StoredSchema } from './schema.js'
 import type { DatabaseStats } from './stats.js'
-import type { CompactOptions } from './types.js'
+import type { CallOptions, CompactOptions } from './types.js'
 import type { VerifyOptions, VerifyReport } from './verify.js'
 import type { VersionId, VersionInfo } from './versions.js'
 
-/** An open database. Every call may fail with `ERR_CLOSED`. */
+/** An open database. Every call may fail with `ERR_CLOSED`, and under a {@link CallOptions | signal} with `ERR_ABORTED`. */
 export interface Database extends AsyncDisposable {
   /**
    * Opens a collection, or creates it.
@@ -25,47 +25,65 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_SCHEMA_MISMATCH` with the first difference in `details.path`,
    * `ERR_INVALID_NAME`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`.
    */
-  collection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+  collection<const S extends Schema>(
+    name: string,
+    schema: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
   /**
    * Opens a collection that exists.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  collection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
+  collection<S extends Schema = AnySchema>(
+    name: string,
+    schema?: undefined,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Creates a collection.
    *
    * @throws {CairnError} `ERR_ALREADY_EXISTS`; as {@link collection}.
    */
-  createCollection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+  createCollection<const S extends Schema>(
+    name: string,
+    schema: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Opens a collection that exists.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  openCollection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
+  openCollection<S extends Schema = AnySchema>(
+    name: string,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Removes a collection and its files.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  dropCollection(name: string): Promise<void>
+  dropCollection(name: string, options?: CallOptions): Promise<void>
 
   /**
    * Gives a collection another name. Handles that are open go on working and have the new name.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`.
    */
-  renameCollection(from: string, to: string): Promise<void>
+  renameCollection(from: string, to: string, options?: CallOptions): Promise<void>
 
   /** All collections, by name, also those that are damaged. */
-  listCollections(): Promise<CollectionInfo[]>
+  listCollections(options?: CallOptions): Promise<CollectionInfo[]>
 
-  /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
-  commit(): Promise<bigint>
+  /**
+   * Makes everything acknowledged durable, whatever its `durability`; the version that is. A signal that fires ends the
+   * wait for it alone.
+   */
+  commit(options?: CallOptions): Promise<bigint>
 
   /**
    * Resolves when every collection is flushed, indexed and merged. It happens by itself, too.
@@ -84,7 +102,7 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`, `ERR_READ_ONLY`, `ERR_CORRUPT` when a
    * collection is damaged, `ERR_NO_SPACE`, `ERR_IO`: no version was made.
    */
-  snapshot(name?: string): Promise<VersionInfo>
+  snapshot(name?: string, options?: CallOptions): Promise<VersionInfo>
 
   /**
    * Opens a recorded version. It is a database of its own for reading, which is closed by itself; its files
@@ -93,17 +111,17 @@ export interface Database extends AsyncDisposable {
    * @param version - A number (`0n` and above), a name, or a time: the newest version made until then.
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_CORRUPT`.
    */
-  at(version: VersionId): Promise<Database>
+  at(version: VersionId, options?: CallOptions): Promise<Database>
 
   /** All recorded versions, oldest first, also those that are damaged. */
-  listVersions(): Promise<VersionInfo[]>
+  listVersions(options?: CallOptions): Promise<VersionInfo[]>
 
   /**
    * Forgets a version. Its files go when nothing else needs them.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_READ_ONLY`.
    */
-  dropVersion(version: VersionId): Promise<void>
+  dropVersion(version: VersionId, options?: CallOptions): Promise<void>
 
   /**
    * Copies the state of this moment, or a recorded version, into a directory of backups. Only files that earlier
@@ -157,7 +175,7 @@ export interface Database extends AsyncDisposable {
   doctor(options?: CompactOptions): Promise<Finding[]>
 
   /** Figures. */
-  stats(): Promise<DatabaseStats>
+  stats(options?: CallOptions): Promise<DatabaseStats>
 
   /**
    * Shows what the writer has made durable until now: with `mode: 'ro'` everything that was acknowledged with
@@ -170,7 +188,7 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`: the first of a collection, the others
    * are looked at all the same. What was seen before stays.
    */
-  refresh(): Promise<bigint>
+  refresh(options?: CallOptions): Promise<bigint>
 
   /**
    * Calls `listener` with the version after each change that can be read from now on: of a writer its own
@@ -190,11 +208,12 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_INVALID_ARGUMENT` for a database that is not encrypted; `ERR_NO_SPACE`,
    * `ERR_IO`.
    */
-  rotateKey(encryption: Encryption): Promise<void>
+  rotateKey(encryption: Encryption, options?: CallOptions): Promise<void>
 
   /**
    * Lets calls that run end, then closes the directory for others to open. Again is harmless.
-   * `await using` does it by itself.
+   * `await using` does it by itself. It takes no signal: work that may be long, such as `compact`, `backup` and `ingest`,
+   * ends early with `ERR_CLOSED`, and all else is soon done.
    */
   close(): Promise<void>
 }

@@ -2,7 +2,7 @@
 import process from 'node:process'
 import { types } from 'node:util'
 import { alterWith, type Alteration, type AlterOptions, type Structure } from './alter.js'
-import { isMany, optionsOf, wholeNumber, wrong } from './check.js'
+import { checkSignal, isMany, optionsOf, wholeNumber, wrong } from './check.js'
 import type { Collection } from './collection.js'
 import type { CollectionContext } from './context.js'
 import { CairnError, checked, toCairnError, withDetails } from './errors.js'
@@ -43,11 +43,12 @@ import {
   type NativeQuery,
 } from './search.js'
 import { placeOfCursor, toFieldPath, toOrder } from './shape.js'
-import { Interrupt, checkSignal, throwIfAborted, underSignal } from './signal.js'
+import { Interrupt, callSignal, throwIfAborted, underSignal, unlessAborted } from './signal.js'
 import { fromNativeStats, type CollectionStats } from './stats.js'
 import { SyncSearch } from './sync-search.js'
 import type {
   AggregateOptions,
+  CallOptions,
   CompactOptions,
   CountOptions,
   Durability,
@@ -266,10 +267,10 @@ export class EmbeddedCollection implements Collection {
     return isMany(keys) ? records : (records[0] ?? null)
   }
 
-  has(keys: Keys): Promise<boolean[]>
-  has(key: string | bigint): Promise<boolean>
-  async has(keys: string | bigint | Keys): Promise<boolean[] | boolean> {
-    const flags = await this.#run(async () => {
+  has(keys: Keys, options?: CallOptions): Promise<boolean[]>
+  has(key: string | bigint, options?: CallOptions): Promise<boolean>
+  async has(keys: string | bigint | Keys, options?: CallOptions): Promise<boolean[] | boolean> {
+    const flags = await this.#read(options, async () => {
       const answer = this.#structure.encoder.encodeKeys(keys, (column, ends) =>
         this.#native.has(column, ends),
       )
@@ -468,8 +469,8 @@ export class EmbeddedCollection implements Collection {
     })
   }
 
-  commit(): Promise<bigint> {
-    return this.#run(async () => unwrap(await this.#native.commit()))
+  commit(options?: CallOptions): Promise<bigint> {
+    return this.#read(options, async () => unwrap(await this.#native.commit()))
   }
 
   compact(options?: CompactOptions): Promise<void> {
@@ -479,8 +480,8 @@ export class EmbeddedCollection implements Collection {
     )
   }
 
-  stats(): Promise<CollectionStats> {
-    return this.#run(async () => fromNativeStats(unwrap(await this.#native.stats())))
+  stats(options?: CallOptions): Promise<CollectionStats> {
+    return this.#read(options, async () => fromNativeStats(unwrap(await this.#native.stats())))
   }
 
   #write(
@@ -577,6 +578,12 @@ export class EmbeddedCollection implements Collection {
     } catch (error) {
       return Promise.reject(this.#ours(error, foreign))
     }
+  }
+
+  /** A call that reads or waits: it goes on without its caller when the signal fires. */
+  #read<T>(options: CallOptions | undefined, work: () => Promise<T>): Promise<T> {
+    const { lifetime } = this.#context
+    return this.#run(() => unlessAborted(callSignal(options), work, { lifetime }))
   }
 
   async #settle<T>(running: Promise<T>, foreign: (error: unknown) => unknown): Promise<T> {

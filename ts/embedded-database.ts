@@ -16,7 +16,7 @@ import type { CollectionContext } from './context.js'
 import type { CollectionInfo, Database } from './database.js'
 import { withGround, type Finding } from './doctor.js'
 import { EmbeddedCollection } from './embedded-collection.js'
-import { keySource, type Encryption, type KeySource } from './encryption.js'
+import { keySource, type Encryption } from './encryption.js'
 import { CairnError, checked, toCairnError } from './errors.js'
 import { Lifetime } from './internal/lifetime.js'
 import { VersionEvents, type VersionListener } from './internal/version-events.js'
@@ -34,9 +34,10 @@ import type { ResolvedOptions } from './options.js'
 import { Refresher } from './refresher.js'
 import { failedBackup, Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
 import { fromShape, toShape, type Schema } from './schema.js'
+import { callSignal, throwIfAborted, unlessAborted } from './signal.js'
 import { SlowQueries } from './slow-query.js'
 import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
-import type { CompactOptions } from './types.js'
+import type { CallOptions, CompactOptions } from './types.js'
 import { fromNativeReport, type VerifyOptions, type VerifyReport } from './verify.js'
 import {
   aboutVersion,
@@ -122,39 +123,56 @@ export class EmbeddedDatabase implements Database {
     this.#refresher.start(refreshMs)
   }
 
-  collection<S extends Schema>(name: string, schema?: S): Promise<Collection<S>> {
-    return this.#open(() =>
-      this.#native.collection(nameOf(name), schema === undefined ? null : toShape(schema)),
+  collection<S extends Schema>(
+    name: string,
+    schema?: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>> {
+    if (schema === undefined) {
+      return this.#read(options, () =>
+        this.#opened(() => this.#native.collection(nameOf(name), null)),
+      )
+    }
+    return this.#change(options, () =>
+      this.#opened(() => this.#native.collection(nameOf(name), toShape(schema))),
     )
   }
 
-  createCollection<S extends Schema>(name: string, schema: S): Promise<Collection<S>> {
-    return this.#open(() => this.#native.createCollection(nameOf(name), toShape(schema)))
+  createCollection<S extends Schema>(
+    name: string,
+    schema: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>> {
+    return this.#change(options, () =>
+      this.#opened(() => this.#native.createCollection(nameOf(name), toShape(schema))),
+    )
   }
 
-  openCollection<S extends Schema>(name: string): Promise<Collection<S>> {
-    return this.#open(() => this.#native.openCollection(nameOf(name)))
+  openCollection<S extends Schema>(name: string, options?: CallOptions): Promise<Collection<S>> {
+    return this.#read(options, () => this.#opened(() => this.#native.openCollection(nameOf(name))))
   }
 
-  dropCollection(name: string): Promise<void> {
-    return this.#run(async () => unwrap(await this.#native.dropCollection(nameOf(name))))
+  dropCollection(name: string, options?: CallOptions): Promise<void> {
+    return this.#change(options, async () =>
+      unwrap(await this.#native.dropCollection(nameOf(name))),
+    )
   }
 
-  renameCollection(from: string, to: string): Promise<void> {
-    return this.#run(async () =>
+  renameCollection(from: string, to: string, options?: CallOptions): Promise<void> {
+    return this.#change(options, async () =>
       unwrap(await this.#native.renameCollection(nameOf(from), nameOf(to))),
     )
   }
 
-  listCollections(): Promise<CollectionInfo[]> {
-    return this.#run(async () => {
+  listCollections(options?: CallOptions): Promise<CollectionInfo[]> {
+    return this.#read(options, async () => {
       const infos = unwrap(await this.#native.listCollections())
       return infos.map(fromNativeInfo)
     })
   }
 
-  commit(): Promise<bigint> {
-    return this.#run(async () => unwrap(await this.#native.commit()))
+  commit(options?: CallOptions): Promise<bigint> {
+    return this.#read(options, async () => unwrap(await this.#native.commit()))
   }
 
   compact(options?: CompactOptions): Promise<void> {
@@ -164,16 +182,16 @@ export class EmbeddedDatabase implements Database {
     )
   }
 
-  snapshot(name?: string): Promise<VersionInfo> {
-    return this.#run(async () => {
+  snapshot(name?: string, options?: CallOptions): Promise<VersionInfo> {
+    return this.#change(options, async () => {
       const given = name === undefined ? null : nameOf(name, 'version')
       return fromNativeVersion(unwrap(await this.#native.snapshot(given)))
     })
   }
 
-  at(version: VersionId): Promise<Database> {
+  at(version: VersionId, options?: CallOptions): Promise<Database> {
     const { binding } = this.#context
-    return this.#run(async () => {
+    const opened = async (): Promise<Database> => {
       const lifetime = new Lifetime()
       const events = new VersionEvents()
       const writes = new Writes(lifetime, events)
@@ -181,15 +199,18 @@ export class EmbeddedDatabase implements Database {
       const beside = { lifetime, writes, events, watches: undefined }
       const settings = { ...this.#settings, readOnly: true }
       return new EmbeddedDatabase(binding, native, beside, settings)
-    })
+    }
+    return this.#read(options, opened, (late) => late.close())
   }
 
-  listVersions(): Promise<VersionInfo[]> {
-    return this.#run(async () => unwrap(await this.#native.listVersions()).map(fromNativeVersion))
+  listVersions(options?: CallOptions): Promise<VersionInfo[]> {
+    return this.#read(options, async () =>
+      unwrap(await this.#native.listVersions()).map(fromNativeVersion),
+    )
   }
 
-  dropVersion(version: VersionId): Promise<void> {
-    return this.#run(() => aboutVersion(version, (id) => this.#native.dropVersion(id)))
+  dropVersion(version: VersionId, options?: CallOptions): Promise<void> {
+    return this.#change(options, () => aboutVersion(version, (id) => this.#native.dropVersion(id)))
   }
 
   backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo> {
@@ -220,8 +241,7 @@ export class EmbeddedDatabase implements Database {
   }
 
   archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult> {
-    const { ending } = this.#context
-    return this.#run(() => archiveInto(this.#native, writable, options, ending))
+    return this.#run(() => archiveInto(this.#native, writable, options, this.#context))
   }
 
   verify(options?: VerifyOptions): Promise<VerifyReport> {
@@ -241,8 +261,8 @@ export class EmbeddedDatabase implements Database {
     })
   }
 
-  stats(): Promise<DatabaseStats> {
-    return this.#run(async () => {
+  stats(options?: CallOptions): Promise<DatabaseStats> {
+    return this.#read(options, async () => {
       const running = [...this.#schedules].filter((schedule) => !schedule.stopped)
       const schedules = running.map((schedule) => schedule.stats())
       const stats = unwrap(await this.#native.stats())
@@ -250,8 +270,8 @@ export class EmbeddedDatabase implements Database {
     })
   }
 
-  refresh(): Promise<bigint> {
-    return this.#run(() => this.#refresher.refresh())
+  refresh(options?: CallOptions): Promise<bigint> {
+    return this.#read(options, () => this.#refresher.refresh())
   }
 
   on(event: 'version', listener: VersionListener): this {
@@ -264,15 +284,15 @@ export class EmbeddedDatabase implements Database {
     return this
   }
 
-  async rotateKey(encryption: Encryption): Promise<void> {
-    let keys: KeySource
+  async rotateKey(encryption: Encryption, options?: CallOptions): Promise<void> {
+    const signal = checked(() => callSignal(options))
+    const keys = checked(() => keySource(encryption, 'encryption'))
     try {
-      keys = keySource(encryption, 'encryption')
-    } catch (error) {
-      throw toCairnError(error)
-    }
-    try {
-      await this.#run(async () => unwrap(await this.#native.rotateKey(await keys.current())))
+      await this.#run(async () => {
+        // A provider may take its time, and until it has answered nothing has begun.
+        const key = await unlessAborted(signal, () => keys.current())
+        return unwrap(await this.#native.rotateKey(key))
+      })
     } finally {
       keys.forget()
     }
@@ -295,14 +315,30 @@ export class EmbeddedDatabase implements Database {
     return this.close()
   }
 
-  #open<S extends Schema>(
+  async #opened<S extends Schema>(
     call: () => ReturnType<BindingDatabase['openCollection']>,
   ): Promise<Collection<S>> {
-    return this.#run(async () => {
-      const native: BindingCollection = unwrap(await call())
-      this.#context.tidies?.note({ name: native.name })
-      return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
+    const native: BindingCollection = unwrap(await call())
+    this.#context.tidies?.note({ name: native.name })
+    return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
+  }
+
+  /** A call that changes something: refused until it begins, and finished once it has begun. */
+  #change<T>(options: CallOptions | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#run(() => {
+      throwIfAborted(callSignal(options))
+      return work()
     })
+  }
+
+  /** A call that reads or waits: it goes on without its caller when the signal fires. */
+  #read<T>(
+    options: CallOptions | undefined,
+    work: () => Promise<T>,
+    drop?: (late: T) => unknown,
+  ): Promise<T> {
+    const { lifetime } = this.#context
+    return this.#run(() => unlessAborted(callSignal(options), work, { lifetime, drop }))
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {

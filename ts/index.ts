@@ -12,6 +12,7 @@ export type { ArchiveOptions, ArchiveResult, ArchiveSource } from './archive.js'
 export type {
   BackupInfo,
   BackupOptions,
+  PruneOptions,
   RestoreOptions,
   RestoreResult,
   VerifiedBackups,
@@ -78,6 +79,7 @@ export type { VersionListener } from './internal/version-events.js'
 export type {
   AggregateOptions,
   Bucket,
+  CallOptions,
   ColumnFields,
   Columns,
   CompactOptions,

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { wrong } from './check.js'
 import type { Database } from './database.js'
 import { EmbeddedDatabase } from './embedded-database.js'
-import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
+import { CairnError, checked, isCairnError, toCairnError, withDetails } from './errors.js'
 import { Lifetime } from './internal/lifetime.js'
 import { VersionEvents } from './internal/version-events.js'
 import { keyFor } from './key-lookup.js'
@@ -12,10 +12,14 @@ import { unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
 import { Writes } from './native/writes.js'
 import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
+import { aborted, throwIfAborted, unlessAborted } from './signal.js'
 import { SpaceWatch, SyncWatch, headroomOf, warnAbout, type Watch } from './warnings.js'
 
 /** Waiting for a lock, it is asked for this often. */
 const lockPollMs = 20
+
+/** Options of the database, without those of its opening. */
+type Settings = Omit<ResolvedOptions, 'signal'>
 
 /**
  * Opens a database, creating it when there is none and `mode` is not `'ro'`.
@@ -25,7 +29,7 @@ const lockPollMs = 20
  * @param options - See {@link OpenOptions}.
  * @throws {CairnError} `ERR_INVALID_ARGUMENT`, with `keyId` where an encrypted database needs another key;
  * `ERR_LOCKED` with `pid`, `host` and `since` of the writer that has it; `ERR_NOT_FOUND` when there is
- * nothing to read; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
+ * nothing to read; `ERR_ABORTED`, `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
  * `ERR_UNSUPPORTED_PLATFORM`.
  */
 export async function open(target: string | URL, options?: OpenOptions): Promise<Database> {
@@ -38,23 +42,19 @@ export async function openWith(
   target: string | URL,
   options?: OpenOptions,
 ): Promise<Database> {
-  let path: string | null
-  let settings: ResolvedOptions
-  try {
-    path = directoryOf(target)
-    settings = resolveOptions(options)
+  const { path, settings, signal } = checked(() => {
+    const path = directoryOf(target)
+    const { signal, ...settings } = resolveOptions(options)
     if (path === null && settings.readOnly) {
       throw wrong('nobody else writes what is in memory only', 'a directory', target, 'mode')
     }
-  } catch (error) {
-    throw toCairnError(error)
-  }
+    return { path, settings, signal }
+  })
   const binding = load()
   const lifetime = new Lifetime()
   const events = new VersionEvents()
   const writes = new Writes(lifetime, events)
-  const native = await openNative(binding, path, settings, writes)
-  if (path !== null) void warnAbout(path, settings.onWarning)
+  const native = await openNative(binding, path, settings, writes, signal)
   const watches = path === null || settings.readOnly ? undefined : watch(path, settings, native)
   const database = new EmbeddedDatabase(
     binding,
@@ -63,11 +63,17 @@ export async function openWith(
     { ...settings, path },
   )
   if (settings.readOnly) await database.follow(settings.refreshMs)
+  if (signal?.aborted === true) {
+    // The directory is free for others before the caller hears of it.
+    await database.close()
+    throw aborted(signal)
+  }
+  if (path !== null) void warnAbout(path, settings.onWarning)
   return database
 }
 
 /** Warns when the disk of a directory fills or syncs slowly, from now on. */
-function watch(path: string, settings: ResolvedOptions, native: BindingDatabase): Watch[] {
+function watch(path: string, settings: Settings, native: BindingDatabase): Watch[] {
   const { onWarning, walDir = path } = settings
   const space = new SpaceWatch(path, headroomOf(settings), onWarning)
   const syncs = new SyncWatch(walDir, onWarning, () => native.takeLongestSync())
@@ -86,8 +92,9 @@ function directoryOf(target: unknown): string | null {
 async function openNative(
   binding: Binding,
   path: string | null,
-  settings: ResolvedOptions,
+  settings: Settings,
   writes: Writes,
+  signal: AbortSignal | undefined,
 ): Promise<BindingDatabase> {
   const {
     lockTimeoutMs,
@@ -100,7 +107,9 @@ async function openNative(
   } = settings
   const until = performance.now() + lockTimeoutMs
   try {
-    const encryption = keys && (await keyFor(binding, path, keys, native.threads))
+    throwIfAborted(signal)
+    const encryption =
+      keys && (await unlessAborted(signal, () => keyFor(binding, path, keys, native.threads)))
     for (;;) {
       try {
         const options = { ...native, encryption }
@@ -108,7 +117,7 @@ async function openNative(
       } catch (error) {
         const left = until - performance.now()
         if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw error
-        await delay(Math.min(left, lockPollMs))
+        await unlessAborted(signal, () => delay(Math.min(left, lockPollMs)))
       }
     }
   } catch (error) {

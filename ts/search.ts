@@ -1,6 +1,7 @@
 // A search as the user writes it, checked and turned into what the addon takes.
 import { types } from 'node:util'
 import {
+  checkSignal,
   flag,
   isObject,
   isPlainObject,
@@ -21,7 +22,6 @@ import { allFields, parted, type AnyPredicate } from './predicate.js'
 import { rerankDepth, type AnyRerank } from './rerank.js'
 import type { SchemaShape, VectorShape } from './schema.js'
 import { checkList, shapeNames, toLike, toNativeShape } from './shape.js'
-import { checkSignal } from './signal.js'
 import { sourceNames, toNativeSources } from './sources.js'
 
 /** A checked search. `numbers` and `vector` are read by the addon before its call returns. */

@@ -74,6 +74,19 @@ export type Rows<S extends Schema = Schema> = Row<S> | readonly Row<S>[] | Colum
 export type Updates<S extends Schema = Schema> =
   UpdateRow<S> | readonly UpdateRow<S>[] | UpdateColumns<S>
 
+/**
+ * How a call is ended.
+ *
+ * Under a signal that has fired before, a call rejects with `ERR_ABORTED`, the signal's reason as its `cause`, and nothing
+ * happened. What changes something asks the signal before it begins and not again: once begun it is finished, and tells
+ * how it ended, because `ERR_ABORTED` means that nothing happened. What only reads or waits rejects as soon as the signal
+ * fires; what it would have given is dropped.
+ */
+export interface CallOptions {
+  /** Ends the call with `ERR_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Conditions and wishes of a write. */
 export interface WriteOptions<S extends Schema = Schema> {
   /**

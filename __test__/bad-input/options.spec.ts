@@ -1,6 +1,6 @@
 // Every option of every method with every kind of wrong value: named by `path`, and nothing happens.
 import { Readable, Writable } from 'node:stream'
-import { open } from '#ts/index.js'
+import { listBackups, open, pruneBackups } from '#ts/index.js'
 import { exportTo, importFrom } from '#ts/io/index.js'
 import { arg, beside, good, limit, never, table, type Case } from '../helpers/bad-input.js'
 import {
@@ -127,6 +127,36 @@ for (const [method, call] of compacts) {
   bags(method, call)
 }
 
+const nowhere = '/nowhere/backups'
+const made = { vectors: { dim: 2, metric: 'l2' } } as const
+const signalled: readonly (readonly [string, Call, object?])[] = [
+  ['collection', ({ db }, given) => db.collection('cos', undefined, given)],
+  ['collection with a schema', ({ db }, given) => db.collection('made', made, given)],
+  ['createCollection', ({ db }, given) => db.createCollection('made', made, given)],
+  ['openCollection', ({ db }, given) => db.openCollection('cos', given)],
+  ['dropCollection', ({ db }, given) => db.dropCollection('cos', given)],
+  ['renameCollection', ({ db }, given) => db.renameCollection('cos', 'other', given)],
+  ['listCollections', ({ db }, given) => db.listCollections(given)],
+  ['commit of a database', ({ db }, given) => db.commit(given)],
+  ['snapshot', ({ db }, given) => db.snapshot('made', given)],
+  ['at', ({ db }, given) => db.at(0n, given)],
+  ['listVersions', ({ db }, given) => db.listVersions(given)],
+  ['dropVersion', ({ db }, given) => db.dropVersion(0n, given)],
+  ['stats of a database', ({ db }, given) => db.stats(given)],
+  ['refresh', ({ db }, given) => db.refresh(given)],
+  ['rotateKey', ({ db }, given) => db.rotateKey({ key: new Uint8Array(32) }, given)],
+  ['has', ({ cos }, given) => cos.has('one', given)],
+  ['has of many', ({ cos }, given) => cos.has(['one', 'two'], given)],
+  ['commit of a collection', ({ cos }, given) => cos.commit(given)],
+  ['stats of a collection', ({ cos }, given) => cos.stats(given)],
+  ['listBackups', (_, given) => listBackups(nowhere, given)],
+  ['pruneBackups', (_, given) => pruneBackups(nowhere, given), { keep: 1 }],
+]
+for (const [method, call, beside] of signalled) {
+  options(method, call, { signal: signals }, beside)
+  bags(method, call)
+}
+
 const MiB = 1024 * 1024
 const most = Number.MAX_SAFE_INTEGER
 const paths: Wrong = [
@@ -168,6 +198,7 @@ options('open', opening, {
   slowQueryMs: within(0, most),
   onSlowQuery: calls,
   encryption: names,
+  signal: signals,
 })
 bags('open', opening)
 

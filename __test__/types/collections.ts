@@ -1,6 +1,6 @@
 // A collection of a known schema goes where any collection goes.
 import { expectTypeOf } from 'expect-type'
-import type { Collection, Database, Schema } from '#ts/index.js'
+import type { CallOptions, Collection, Database, Schema, VersionInfo } from '#ts/index.js'
 
 declare const db: Database
 
@@ -36,6 +36,25 @@ expectTypeOf((await any.get(['a', 5n]))[0]!.fields['x']).toEqualTypeOf<unknown>(
 await any.count({ whatever: { gte: 5 } })
 await any.aggregate('year')
 await any.alter({ addFields: { pages: 'int' }, renameFields: { a: 'b' } })
+
+// A signal comes last, behind what a call takes besides.
+const { signal } = new AbortController()
+expectTypeOf(await db.collection('docs', schema, { signal })).toEqualTypeOf<
+  Collection<typeof schema>
+>()
+void sizeOf(await db.collection('docs', undefined, { signal }))
+expectTypeOf(await typed.has('a', { signal })).toEqualTypeOf<boolean>()
+expectTypeOf(await typed.has(['a', 'b'], { signal })).toEqualTypeOf<boolean[]>()
+expectTypeOf(await db.snapshot(undefined, { signal })).toEqualTypeOf<VersionInfo>()
+const given: CallOptions = { signal: undefined }
+await db.listVersions(given)
+// @ts-expect-error there is no such option
+await db.stats({ sgnal: signal })
+// @ts-expect-error a controller is no signal
+await db.at(5n, { signal: new AbortController() })
+// @ts-expect-error it ends all work itself
+await db.close({ signal })
+
 // @ts-expect-error a vector is no text
 await any.search({ vector: 'abc' })
 // @ts-expect-error there is no such member

@@ -204,7 +204,7 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
       text: undefined,
       fuse: 'rrf',
       highlight: false,
-      explain: undefined,
+      explain: true,
     },
   ],
   [

@@ -151,6 +151,11 @@ const ofCollection: readonly Row[] = [
     },
   ],
   ['search', 'ticket', ({ docs }, given) => docs.search({ vector, ...given })],
+  [
+    'search that explains',
+    'ticket',
+    ({ docs }, given) => docs.search({ vector, explain: true, ...given }),
+  ],
   ['search for words', 'ticket', ({ docs }, given) => docs.search({ text: 'sea', ...given })],
   ['search for nothing', 'ticket', ({ docs }, given) => docs.search({ ...given })],
   [

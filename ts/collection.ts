@@ -16,6 +16,7 @@ import type {
   FigureAnswers,
   Figures,
   Hit,
+  Hits,
   IngestOptions,
   Keys,
   ReadOptions,
@@ -151,24 +152,28 @@ export interface Collection<S extends Schema = AnySchema> extends Alterable<S>, 
    * and a score of 0.
    *
    * @returns At least `min(k, count(filter))` hits, unless `maxDistance` or `minScore` leave some out; with
-   * `groupBy` those of `min(k, groups)` groups; of words alone, only records that have any.
+   * `groupBy` those of `min(k, groups)` groups; of words alone, only records that have any. With `explain` they have a
+   * `plan`.
    * @throws {CairnError} `ERR_DIM_MISMATCH`, `ERR_NOT_FINITE`, `ERR_ZERO_VECTOR`,
    * `ERR_INVALID_FILTER`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`, `ERR_ABORTED`, `ERR_DEADLINE`;
    * `ERR_NOT_FOUND` where there is no record to be `like`.
    */
   search<const Sel extends Selection<S> = undefined, const V extends boolean = false>(
     query: SearchQuery<S, Sel, V>,
-  ): Promise<Hit<S, Sel, V>[]>
+  ): Promise<Hits<S, Sel, V>>
 
   /** As {@link search}, on this thread and without a promise: lowest latency, but the event loop waits. */
   searchSync<const Sel extends Selection<S> = undefined, const V extends boolean = false>(
-    query: SearchQuery<S, Sel, V> & { readonly rerank?: boolean | number | undefined },
+    query: SearchQuery<S, Sel, V> & {
+      readonly rerank?: boolean | number | undefined
+      readonly explain?: false | undefined
+    },
   ): Hit<S, Sel, V>[]
 
   /** Many searches at once, answered in columns. At most 100 000 queries and 10 000 000 results. */
   searchBatch(query: SearchBatchQuery<S>): Promise<SearchBatchResult<S>>
 
-  /** Runs a search and tells what it did in each memtable and segment. */
+  /** Runs a search and tells what it did in each memtable and segment. `search` with `explain` tells it with the hits. */
   explain(
     query: SearchQuery<S> & { readonly rerank?: boolean | number | undefined },
   ): Promise<SearchPlan<S>>

@@ -11,10 +11,11 @@ import { toNativeFilter, type Filter, type FilterOrPredicate } from './filter.js
 import type { FieldsInput, Selection } from './infer.js'
 import { ingest, type WriteChunk } from './ingest.js'
 import { runJob, watchJob } from './job.js'
-import type { BindingCollection, BindingTicket } from './native/binding.js'
+import type { BindingCollection, BindingPlan, BindingTicket } from './native/binding.js'
 import {
   Block,
   fromNativeFacet,
+  fromNativePlan,
   unwrap,
   type HitObject,
   type RowObject,
@@ -36,10 +37,11 @@ import { RecordScan, keyOfCursor, startCursor, type ScanRequest } from './scan.j
 import type { Schema, SchemaShape, StoredSchema } from './schema.js'
 import {
   deadlineOf,
+  toExplainedQuery,
   toNativeBatchQuery,
   toNativeQuery,
   toNativeSelect,
-  toPlainQuery,
+  toSyncQuery,
   type NativeQuery,
 } from './search.js'
 import { placeOfCursor, toFieldPath, toOrder } from './shape.js'
@@ -63,7 +65,6 @@ import type {
   SearchBatchResult,
   SearchPlan,
   SearchQuery,
-  SearchStage,
   UpdateOptions,
   UpdateWhereOptions,
   Updates,
@@ -358,17 +359,46 @@ export class EmbeddedCollection implements Collection {
   search(query: SearchQuery): Promise<never[]> {
     const hits: Promise<HitObject[]> = this.#run(async () => {
       const given = toNativeQuery(query, this.#shape)
-      const { signal, rerank } = given
-      const found = await inRounds(given, (round) => this.#searched(round))
-      if (rerank === undefined) return found
-      const interrupt = new Interrupt(signal, this.#context.ending)
-      try {
-        return await reranked(found, query, rerank, interrupt)
-      } finally {
-        interrupt.end()
+      if (given.explains) {
+        const { found, plan } = await this.#explained(given)
+        const ordered = await this.#ordered(found, query, given)
+        return Object.defineProperty(ordered, 'plan', { value: plan })
       }
+      const found = await inRounds(given, (round) => this.#searched(round))
+      return given.rerank === undefined ? found : this.#ordered(found, query, given)
     }, rethrown)
     return hits as Promise<never[]>
+  }
+
+  /** Hits in the order that a function of the caller's gives them, where there is one. */
+  async #ordered(
+    found: HitObject[],
+    query: SearchQuery,
+    { rerank, signal }: NativeQuery,
+  ): Promise<HitObject[]> {
+    if (rerank === undefined) return found
+    const interrupt = new Interrupt(signal, this.#context.ending)
+    try {
+      return await reranked(found, query, rerank, interrupt)
+    } finally {
+      interrupt.end()
+    }
+  }
+
+  /** The hits of a search, and what it did. */
+  async #explained(given: NativeQuery): Promise<{ found: HitObject[]; plan: SearchPlan }> {
+    const answered = this.#context.slowQueries?.begin(this.#native, given)
+    const told = await this.#told(given)
+    const plan = fromNativePlan(told)
+    answered?.(plan)
+    return { found: new Block(told.hits).hits(this.#layout), plan }
+  }
+
+  #told(given: NativeQuery): Promise<BindingPlan> {
+    const { vector, numbers, names, filter, shape, sources, signal } = given
+    return underSignal(this.#context.binding, signal, (ticket) =>
+      this.#native.explain(vector, numbers, names, filter, shape, sources, ticket),
+    )
   }
 
   async #searched(given: NativeQuery): Promise<HitObject[]> {
@@ -383,7 +413,7 @@ export class EmbeddedCollection implements Collection {
 
   searchSync(query: SearchQuery): never[] {
     this.#refuseClosed()
-    const given = checked(() => toPlainQuery(query, this.#shape, 'searchSync', true))
+    const given = checked(() => toSyncQuery(query, this.#shape))
     try {
       return inRoundsSync(given, (round) => this.#sync.search(round)) as never[]
     } catch (error) {
@@ -409,18 +439,9 @@ export class EmbeddedCollection implements Collection {
   }
 
   explain(query: SearchQuery): Promise<SearchPlan> {
-    return this.#run(async () => {
-      const given = toPlainQuery(query, this.#shape, 'explain')
-      const { vector, numbers, filter, shape, sources, signal } = given
-      const plan = await underSignal(this.#context.binding, signal, (ticket) =>
-        this.#native.explain(vector, numbers, filter, shape, sources, ticket),
-      )
-      return {
-        version: plan.version,
-        keys: new Block(plan.hits).keys(),
-        stages: plan.stages as readonly SearchStage[],
-      }
-    })
+    return this.#run(async () =>
+      fromNativePlan(await this.#told(toExplainedQuery(query, this.#shape))),
+    )
   }
 
   facet(field: string, options?: FacetOptions): Promise<never[]> {

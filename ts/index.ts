@@ -93,6 +93,7 @@ export type {
   Fuse,
   Highlights,
   Hit,
+  Hits,
   IngestOptions,
   IngestProgress,
   Keys,

@@ -39,7 +39,7 @@ export interface SlowQuery {
   readonly collection: string
   /** From the call to its answer, time in the queue included. */
   readonly elapsedMs: number
-  /** What such a search does, by asking once more; null while another one is asked for. */
+  /** What such a search does: its own with `explain`, else by asking once more; null while another one is asked for. */
   readonly plan: SearchPlan | null
 }
 

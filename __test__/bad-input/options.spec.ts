@@ -101,6 +101,7 @@ const effort = {
   minScore: within(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
   deadlineMs: within(0, Number.POSITIVE_INFINITY),
   signal: signals,
+  explain: flags,
 }
 const query = { vector: good, k: 1 }
 const searches: readonly (readonly [string, Call])[] = [

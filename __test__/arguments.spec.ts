@@ -36,27 +36,56 @@ const methods: readonly (readonly [string, Method, readonly unknown[]])[] = [
   [
     'collection',
     ({ db }, ...args) => db.collection(...(args as unknown as [string])),
-    ['docs', schema],
+    ['docs', schema, {}],
   ],
   [
     'createCollection',
     ({ db }, ...args) => db.createCollection(...(args as unknown as [string, never])),
-    ['made', schema],
+    ['made', schema, {}],
   ],
   [
     'openCollection',
     ({ db }, ...args) => db.openCollection(...(args as unknown as [string])),
-    ['docs'],
+    ['docs', {}],
   ],
   [
     'dropCollection',
     ({ db }, ...args) => db.dropCollection(...(args as unknown as [string])),
-    ['gone'],
+    ['gone', {}],
   ],
   [
     'renameCollection',
     ({ db }, ...args) => db.renameCollection(...(args as unknown as [string, string])),
-    ['gone', 'other'],
+    ['gone', 'other', {}],
+  ],
+  [
+    'listCollections',
+    ({ db }, ...args) => db.listCollections(...(args as unknown as [never])),
+    [{}],
+  ],
+  ['commit', ({ db }, ...args) => db.commit(...(args as unknown as [never])), [{}]],
+  [
+    'snapshot',
+    ({ db }, ...args) => db.snapshot(...(args as unknown as [string, never])),
+    [undefined, {}],
+  ],
+  [
+    'at',
+    ({ db }, ...args) => db.at(...(args as unknown as [never, never])).then((past) => past.close()),
+    ['made', {}],
+  ],
+  ['listVersions', ({ db }, ...args) => db.listVersions(...(args as unknown as [never])), [{}]],
+  [
+    'dropVersion',
+    ({ db }, ...args) => db.dropVersion(...(args as unknown as [never, never])),
+    ['gone', {}],
+  ],
+  ['stats', ({ db }, ...args) => db.stats(...(args as unknown as [never])), [{}]],
+  ['refresh', ({ db }, ...args) => db.refresh(...(args as unknown as [never])), [{}]],
+  [
+    'rotateKey',
+    ({ db }, ...args) => db.rotateKey(...(args as unknown as [never, never])),
+    [{ key: new Uint8Array(32) }, {}],
   ],
   ['compact', ({ db }, ...args) => db.compact(...(args as unknown as [never])), [{}]],
   ['add', ({ docs }, ...args) => docs.add(...(args as unknown as [never, never])), [row, {}]],
@@ -73,7 +102,7 @@ const methods: readonly (readonly [string, Method, readonly unknown[]])[] = [
     [[row], {}],
   ],
   ['get', ({ docs }, ...args) => docs.get(...(args as unknown as [never, never])), ['a', {}]],
-  ['has', ({ docs }, ...args) => docs.has(...(args as unknown as [never])), ['a']],
+  ['has', ({ docs }, ...args) => docs.has(...(args as unknown as [never, never])), ['a', {}]],
   [
     'count',
     ({ docs }, ...args) => (docs.count as (...args: unknown[]) => unknown)(...args),
@@ -104,6 +133,16 @@ const methods: readonly (readonly [string, Method, readonly unknown[]])[] = [
     'alter',
     ({ docs }, ...args) => docs.alter(...(args as unknown as [never, never])),
     [{ createIndex: 'gone' }, {}],
+  ],
+  [
+    'commit of a collection',
+    ({ docs }, ...args) => docs.commit(...(args as unknown as [never])),
+    [{}],
+  ],
+  [
+    'stats of a collection',
+    ({ docs }, ...args) => docs.stats(...(args as unknown as [never])),
+    [{}],
   ],
   [
     'compact of a collection',
@@ -165,7 +204,7 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
       text: undefined,
       fuse: 'rrf',
       highlight: false,
-      explain: undefined,
+      explain: true,
     },
   ],
   [
@@ -230,6 +269,7 @@ const members: readonly (readonly [string, Method, Record<string, unknown>])[] =
       cacheDir: undefined,
       encryption: undefined,
       onWarning: undefined,
+      signal: undefined,
     },
   ],
 ]

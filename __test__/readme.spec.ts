@@ -4,8 +4,10 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import test from 'ava'
+import { open } from '#ts/index.js'
 import { exportTo } from '#ts/io/index.js'
 import { cairn, placeFor } from './helpers/cli.js'
+import { fails } from './helpers/expect.js'
 import { openFor, temporaryDirectory } from './helpers/home.js'
 
 /** Each line of a sample is in it. */
@@ -112,6 +114,20 @@ test('functions as filters and records that expire are as the README says', asyn
   })
   await sessions.add({ key: 's', vector: [1, 0, 0], fields: { until: new Date(0) } })
   t.is(await sessions.count(), 0)
+})
+
+test('a signal ends calls as the README says', async (t) => {
+  t.true(said.includes('const signal = AbortSignal.timeout(5000)'))
+  t.true(said.includes("await open('./other', { lockTimeoutMs: 60_000, signal })"))
+  t.true(said.includes('await other.listVersions({ signal })'))
+  const directory = join(temporaryDirectory(t), 'other')
+  const { signal } = new AbortController()
+  const other = await openFor(t, directory, { lockTimeoutMs: 60_000, signal })
+  t.deepEqual(await other.listVersions({ signal }), [])
+  const late = AbortSignal.timeout(50)
+  const waiting = { lockTimeoutMs: 60_000, signal: late }
+  const error = await fails(t, () => open(directory, waiting), 'ERR_ABORTED')
+  t.is(error?.cause, late.reason)
 })
 
 test('sparse vectors are found as the README says', async (t) => {

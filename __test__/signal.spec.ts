@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events'
 import test from 'ava'
-import { listen, underSignal } from '#ts/signal.js'
+import { listen, underSignal, unlessAborted } from '#ts/signal.js'
+import { Lifetime } from '#ts/internal/lifetime.js'
 import { ended, startUnder } from './helpers/child.js'
 import { fails } from './helpers/expect.js'
 import { openFor } from './helpers/home.js'
@@ -98,6 +99,60 @@ test('fifty calls at once under one signal make Node warn of nothing', async (t)
 
 test.serial('a signal that has fired makes no call', async (t) => {
   await fails(t, () => underSignal(fake, AbortSignal.abort(), async () => t.fail()), 'ERR_ABORTED')
+})
+
+test('work goes on without its caller, to an end that is waited for, and gives what it has to nobody', async (t) => {
+  const abort = new AbortController()
+  const { signal } = abort
+  const lifetime = new Lifetime()
+  const events: string[] = []
+  let end: ((value: number) => void) | undefined
+  const work = async (): Promise<number> => {
+    events.push('begun')
+    return new Promise((resolve) => (end = resolve))
+  }
+  const drop = async (late: number): Promise<void> => {
+    events.push(`dropped ${late}`)
+  }
+  const call = unlessAborted(signal, work, { lifetime, drop })
+  t.deepEqual(events, ['begun'], 'it begins before the call returns')
+  t.is(getEventListeners(signal, 'abort').length, 1)
+  abort.abort('enough')
+  const error = await fails(t, () => call, 'ERR_ABORTED')
+  t.is(error?.cause, 'enough')
+  t.is(getEventListeners(signal, 'abort').length, 0)
+  const closed = lifetime.close(async () => void events.push('closed'))
+  end?.(5)
+  await closed
+  t.deepEqual(events, ['begun', 'dropped 5', 'closed'])
+})
+
+test('work that ends in time is not dropped, and how it fails is told once', async (t) => {
+  const abort = new AbortController()
+  const { signal } = abort
+  const drop = (): void => t.fail()
+  t.is(await unlessAborted(signal, async () => 5, { drop }), 5)
+  t.is(await unlessAborted(undefined, async () => 6, { drop }), 6)
+  const failure = new Error('mine')
+  const failing = async (): Promise<never> => {
+    throw failure
+  }
+  t.is(await t.throwsAsync(unlessAborted(signal, failing, { drop })), failure)
+  t.is(getEventListeners(signal, 'abort').length, 0)
+  const late = unlessAborted(signal, failing, { drop })
+  abort.abort()
+  await fails(t, () => late, 'ERR_ABORTED')
+  await fails(t, () => unlessAborted(signal, async () => t.fail()), 'ERR_ABORTED')
+})
+
+test('a signal that the work itself fires is heard', async (t) => {
+  const abort = new AbortController()
+  const never = async (): Promise<never> => {
+    abort.abort('from within')
+    return new Promise(() => {})
+  }
+  const error = await fails(t, () => unlessAborted(abort.signal, never), 'ERR_ABORTED')
+  t.is(error?.cause, 'from within')
 })
 
 test('onabort of the caller stays theirs', async (t) => {

@@ -4,7 +4,8 @@ import { Readable, Writable, type Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { types } from 'node:util'
 import * as zlib from 'node:zlib'
-import { callback, oneOf, optionsOf, wrong } from './check.js'
+import { callback, checkSignal, oneOf, optionsOf, wrong } from './check.js'
+import type { CollectionContext } from './context.js'
 import type { KeySource } from './encryption.js'
 import { CairnError, isCairnError } from './errors.js'
 import type { JobOptions } from './job.js'
@@ -16,7 +17,7 @@ import type {
   BindingWorker,
 } from './native/binding.js'
 import { unwrap } from './native/from-native.js'
-import { aborted, checkSignal, closedMeanwhile, listen, throwIfAborted } from './signal.js'
+import { aborted, closedMeanwhile, listen, throwIfAborted, unlessAborted } from './signal.js'
 import { toNativeVersion, type VersionId } from './versions.js'
 
 /** An archive as a stream of bytes. */
@@ -52,16 +53,12 @@ interface Zstd {
   readonly createZstdDecompress?: () => Duplex
 }
 
-/**
- * Streams an archive of a database into a writable, as fast as that takes it, and ends it.
- *
- * @param ending - Fires when the database begins to close.
- */
+/** Streams an archive of a database into a writable, as fast as that takes it, and ends it. */
 export async function archiveInto(
   native: BindingDatabase,
   writable: unknown,
   options: ArchiveOptions | undefined,
-  ending: AbortSignal,
+  { ending, lifetime }: Pick<CollectionContext, 'ending' | 'lifetime'>,
 ): Promise<ArchiveResult> {
   const given = optionsOf<ArchiveOptions>(options, names, 'archive options')
   const compress =
@@ -70,9 +67,11 @@ export async function archiveInto(
   const of = given.version === undefined ? null : toNativeVersion(given.version)
   const onProgress = callback(given.onProgress, 'onProgress')
   const signal = checkSignal(given.signal)
-  throwIfAborted(signal)
   const out = writableOf(writable)
-  const archive = unwrap(await native.archive(of))
+  const archive = await unlessAborted(signal, async () => unwrap(await native.archive(of)), {
+    lifetime,
+    drop: (late) => late.close(),
+  })
   try {
     const { version, files, bytes } = archive.info() as BindingRestored
     const parts = async function* (): AsyncGenerator<Uint8Array> {
@@ -125,12 +124,13 @@ export async function readArchive(
     write: (part: Uint8Array, _, then) => void write(part).then(() => then(), then),
   })
   try {
-    const { start, all } = await peek(bytes)
+    const { start, all } = await unlessAborted(signal, () => peek(bytes))
     const stages = [Readable.from(all, { objectMode: false }), ...unpackerOf(start), sink] as const
     await under([signal], (stop) => pipeline(stages, { signal: stop }))
     throwIfAborted(signal)
     const id = unwrap(await reader.keyId())
-    const key = keys && (await (id === null ? keys.current() : keys.stored(id)))
+    const key =
+      keys && (await unlessAborted(signal, () => (id === null ? keys.current() : keys.stored(id))))
     return unwrap(await reader.finish(key ?? null))
   } catch (error) {
     throw reason(error, signal, undefined, onProgress !== undefined)

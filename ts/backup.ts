@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { hostname, availableParallelism } from 'node:os'
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path'
-import { callback, flag, optionsOf, wholeNumber, wrong } from './check.js'
+import { callback, checkSignal, flag, optionsOf, wholeNumber, wrong } from './check.js'
 import { readArchive, type ArchiveSource } from './archive.js'
 import { keySource, type Encryption, type KeySource, type NamedKey } from './encryption.js'
 import { CairnError, isCairnError, toCairnError, withDetails } from './errors.js'
@@ -12,7 +12,8 @@ import type { Binding, BindingBackup, BindingDatabase, BindingWorker } from './n
 import { fromNativeError, unwrap } from './native/from-native.js'
 import { loadBinding } from './native/loader.js'
 import { directoryPath } from './options.js'
-import { checkSignal } from './signal.js'
+import { callSignal, throwIfAborted, unlessAborted } from './signal.js'
+import type { CallOptions } from './types.js'
 import { toNativeVersion, versionFacts, type VersionId } from './versions.js'
 
 /** Wishes of a backup. */
@@ -61,6 +62,12 @@ export interface VerifiedBackups {
   readonly bytes: number
 }
 
+/** Which backups stay. */
+export interface PruneOptions extends CallOptions {
+  /** So many of the newest good ones. Integer from 1. */
+  readonly keep: number
+}
+
 /** What is restored. */
 export interface RestoreOptions extends JobOptions {
   /** The backup of this id; the newest when it is missing. Not of an archive. */
@@ -83,7 +90,7 @@ const idMax = Number.MAX_SAFE_INTEGER
 const backupNames = new Set(['name', 'version', 'verify', 'onProgress', 'signal'])
 const verifyNames = new Set(['id', 'onProgress', 'signal'])
 const restoreNames = new Set(['id', 'version', 'encryption', 'onProgress', 'signal'])
-const pruneNames = new Set(['keep'])
+const pruneNames = new Set(['keep', 'signal'])
 
 /**
  * Refuses a directory of backups where that of a database is meant; `open` does so itself.
@@ -150,12 +157,17 @@ export async function backupInto(
 /**
  * All backups of a directory, oldest first, also those whose record is damaged.
  *
- * @throws {CairnError} `ERR_NOT_FOUND` when there are none, `ERR_IO`.
+ * @throws {CairnError} `ERR_NOT_FOUND` when there are none, `ERR_ABORTED`, `ERR_IO`.
  */
-export async function listBackups(target: string | URL): Promise<BackupInfo[]> {
+export async function listBackups(
+  target: string | URL,
+  options?: CallOptions,
+): Promise<BackupInfo[]> {
   return run(async ({ BindingBackups }) => {
     const path = directoryPath(target, 'target')
-    return unwrap(await BindingBackups.list(path, worker())).map(fromNativeBackup)
+    return unlessAborted(callSignal(options), async () =>
+      unwrap(await BindingBackups.list(path, worker())).map(fromNativeBackup),
+    )
   })
 }
 
@@ -184,18 +196,15 @@ export async function verifyBackup(
  * Removes all backups of a directory but the newest `keep` good ones, with the files that only those had. A
  * good one has all of its files; one that is damaged does not count, and at least one good one stays.
  *
- * @param options.keep - Integer from 1.
  * @returns Ids of the backups that went.
- * @throws {CairnError} `ERR_LOCKED` when a backup is being made there; `ERR_NOT_FOUND`, `ERR_IO`.
+ * @throws {CairnError} `ERR_LOCKED` when a backup is being made there; `ERR_NOT_FOUND`, `ERR_ABORTED`, `ERR_IO`.
  */
-export async function pruneBackups(
-  target: string | URL,
-  options: { readonly keep: number },
-): Promise<number[]> {
+export async function pruneBackups(target: string | URL, options: PruneOptions): Promise<number[]> {
   return run(async ({ BindingBackups }) => {
     const path = directoryPath(target, 'target')
-    const { keep } = optionsOf(options, pruneNames, 'prune options')
+    const { keep, signal } = optionsOf<PruneOptions>(options, pruneNames, 'prune options')
     const most = wholeNumber(keep, 'keep', 1, idMax)
+    throwIfAborted(checkSignal(signal))
     return unwrap(await BindingBackups.prune(path, most, worker()))
   })
 }
@@ -227,10 +236,11 @@ export async function restore(
     const one = idOf(id) ?? undefined
     // Before anything is looked for.
     callback(job.onProgress, 'onProgress')
-    checkSignal(job.signal)
+    const signal = checkSignal(job.signal)
     const of = version === undefined ? undefined : toNativeVersion(version)
     const keys = encryption === undefined ? undefined : keySource(encryption, 'encryption')
     try {
+      throwIfAborted(signal)
       return await restoreWith(binding, source, into, { id: one, version: of, keys, job })
     } finally {
       keys?.forget()
@@ -264,7 +274,8 @@ async function restoreWith(
     return readArchive(binding, from.archive, into, worker(), { ...watch, keys })
   }
   const path = from.directory
-  const wanted = { id, version, keys: await keysFor(binding, path, keys) }
+  const named = await unlessAborted(checkSignal(job.signal), () => keysFor(binding, path, keys))
+  const wanted = { id, version, keys: named }
   try {
     return await watchJob(binding, job, undefined, (ticket) =>
       binding.BindingBackups.restore(path, into, wanted, worker(), ticket),

@@ -100,6 +100,18 @@ export function callback<T>(value: T | undefined, path: string): T | undefined {
   return value
 }
 
+/** A signal, or nothing; whatever has the calls of one will do. */
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined) return undefined
+  const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>
+  const isSignal =
+    typeof aborted === 'boolean' &&
+    typeof addEventListener === 'function' &&
+    typeof removeEventListener === 'function'
+  if (!isSignal) throw wrong('signal must be an AbortSignal', 'AbortSignal', signal, 'signal')
+  return signal as AbortSignal
+}
+
 /** One of a few words. */
 export function oneOf<T extends string>(value: unknown, words: readonly T[], path: string): T {
   const found = words.find((word) => word === value)

@@ -1,54 +1,20 @@
-// A database: collections by name, and its life from open to close.
+// A database as its users see it: collections by name, versions, backups.
 import type { Writable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
-import { Structures } from './alter.js'
-import { archiveInto, type ArchiveOptions, type ArchiveResult } from './archive.js'
-import {
-  backupInto,
-  backupTarget,
-  pruneBackups,
-  type BackupInfo,
-  type BackupOptions,
-} from './backup.js'
-import { callback, oneOf, wrong } from './check.js'
-import { EmbeddedCollection, type Collection } from './collection.js'
-import type { CollectionContext } from './context.js'
-import { withGround, type Finding } from './doctor.js'
-import { keySource, type Encryption, type KeySource } from './encryption.js'
-import { CairnError, checked, isCairnError, toCairnError, withDetails } from './errors.js'
-import { commitsAtRest, tidiesAtRest } from './at-rest.js'
-import { Lifetime } from './internal/lifetime.js'
-import { runJob } from './job.js'
-import { keyFor } from './key-lookup.js'
-import type {
-  Binding,
-  BindingCollection,
-  BindingCollectionInfo,
-  BindingDatabase,
-  BindingTicket,
-} from './native/binding.js'
-import { fromNativeError, unwrap } from './native/from-native.js'
-import { loadBinding } from './native/loader.js'
-import { Writes } from './native/writes.js'
-import { directoryPath, resolveOptions, type OpenOptions, type ResolvedOptions } from './options.js'
-import { Refresher } from './refresher.js'
-import { failedBackup, Schedule, type BackupSchedule, type ScheduleOptions } from './schedule.js'
-import { fromShape, toShape, type AnySchema, type Schema, type StoredSchema } from './schema.js'
-import { SlowQueries } from './slow-query.js'
-import { fromNativeDatabaseStats, type DatabaseStats } from './stats.js'
-import type { CompactOptions } from './types.js'
-import {
-  aboutVersion,
-  fromNativeVersion,
-  VersionClock,
-  type VersionId,
-  type VersionInfo,
-} from './versions.js'
-import { VersionEvents, type VersionListener } from './internal/version-events.js'
-import { fromNativeReport, type VerifyOptions, type VerifyReport } from './verify.js'
-import { SpaceWatch, SyncWatch, headroomOf, tell, warnAbout, type Watch } from './warnings.js'
+import type { ArchiveOptions, ArchiveResult } from './archive.js'
+import type { BackupInfo, BackupOptions } from './backup.js'
+import type { Collection } from './collection.js'
+import type { Finding } from './doctor.js'
+import type { Encryption } from './encryption.js'
+import type { CairnError } from './errors.js'
+import type { VersionListener } from './internal/version-events.js'
+import type { BackupSchedule, ScheduleOptions } from './schedule.js'
+import type { AnySchema, Schema, StoredSchema } from './schema.js'
+import type { DatabaseStats } from './stats.js'
+import type { CallOptions, CompactOptions } from './types.js'
+import type { VerifyOptions, VerifyReport } from './verify.js'
+import type { VersionId, VersionInfo } from './versions.js'
 
-/** An open database. Every call may fail with `ERR_CLOSED`. */
+/** An open database. Every call may fail with `ERR_CLOSED`, and under a {@link CallOptions | signal} with `ERR_ABORTED`. */
 export interface Database extends AsyncDisposable {
   /**
    * Opens a collection, or creates it.
@@ -59,47 +25,65 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_SCHEMA_MISMATCH` with the first difference in `details.path`,
    * `ERR_INVALID_NAME`, `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED`.
    */
-  collection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+  collection<const S extends Schema>(
+    name: string,
+    schema: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
   /**
    * Opens a collection that exists.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  collection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
+  collection<S extends Schema = AnySchema>(
+    name: string,
+    schema?: undefined,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Creates a collection.
    *
    * @throws {CairnError} `ERR_ALREADY_EXISTS`; as {@link collection}.
    */
-  createCollection<const S extends Schema>(name: string, schema: S): Promise<Collection<S>>
+  createCollection<const S extends Schema>(
+    name: string,
+    schema: S,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Opens a collection that exists.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  openCollection<S extends Schema = AnySchema>(name: string): Promise<Collection<S>>
+  openCollection<S extends Schema = AnySchema>(
+    name: string,
+    options?: CallOptions,
+  ): Promise<Collection<S>>
 
   /**
    * Removes a collection and its files.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`.
    */
-  dropCollection(name: string): Promise<void>
+  dropCollection(name: string, options?: CallOptions): Promise<void>
 
   /**
    * Gives a collection another name. Handles that are open go on working and have the new name.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`.
    */
-  renameCollection(from: string, to: string): Promise<void>
+  renameCollection(from: string, to: string, options?: CallOptions): Promise<void>
 
   /** All collections, by name, also those that are damaged. */
-  listCollections(): Promise<CollectionInfo[]>
+  listCollections(options?: CallOptions): Promise<CollectionInfo[]>
 
-  /** Makes everything acknowledged durable, whatever its `durability`; the version that is. */
-  commit(): Promise<bigint>
+  /**
+   * Makes everything acknowledged durable, whatever its `durability`; the version that is. A signal that fires ends the
+   * wait for it alone.
+   */
+  commit(options?: CallOptions): Promise<bigint>
 
   /**
    * Resolves when every collection is flushed, indexed and merged. It happens by itself, too.
@@ -118,7 +102,7 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_ALREADY_EXISTS`, `ERR_INVALID_NAME`, `ERR_READ_ONLY`, `ERR_CORRUPT` when a
    * collection is damaged, `ERR_NO_SPACE`, `ERR_IO`: no version was made.
    */
-  snapshot(name?: string): Promise<VersionInfo>
+  snapshot(name?: string, options?: CallOptions): Promise<VersionInfo>
 
   /**
    * Opens a recorded version. It is a database of its own for reading, which is closed by itself; its files
@@ -127,17 +111,17 @@ export interface Database extends AsyncDisposable {
    * @param version - A number (`0n` and above), a name, or a time: the newest version made until then.
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_CORRUPT`.
    */
-  at(version: VersionId): Promise<Database>
+  at(version: VersionId, options?: CallOptions): Promise<Database>
 
   /** All recorded versions, oldest first, also those that are damaged. */
-  listVersions(): Promise<VersionInfo[]>
+  listVersions(options?: CallOptions): Promise<VersionInfo[]>
 
   /**
    * Forgets a version. Its files go when nothing else needs them.
    *
    * @throws {CairnError} `ERR_NOT_FOUND`, `ERR_READ_ONLY`.
    */
-  dropVersion(version: VersionId): Promise<void>
+  dropVersion(version: VersionId, options?: CallOptions): Promise<void>
 
   /**
    * Copies the state of this moment, or a recorded version, into a directory of backups. Only files that earlier
@@ -191,7 +175,7 @@ export interface Database extends AsyncDisposable {
   doctor(options?: CompactOptions): Promise<Finding[]>
 
   /** Figures. */
-  stats(): Promise<DatabaseStats>
+  stats(options?: CallOptions): Promise<DatabaseStats>
 
   /**
    * Shows what the writer has made durable until now: with `mode: 'ro'` everything that was acknowledged with
@@ -204,7 +188,7 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_IO`: the first of a collection, the others
    * are looked at all the same. What was seen before stays.
    */
-  refresh(): Promise<bigint>
+  refresh(options?: CallOptions): Promise<bigint>
 
   /**
    * Calls `listener` with the version after each change that can be read from now on: of a writer its own
@@ -224,11 +208,12 @@ export interface Database extends AsyncDisposable {
    * @throws {CairnError} `ERR_INVALID_ARGUMENT` for a database that is not encrypted; `ERR_NO_SPACE`,
    * `ERR_IO`.
    */
-  rotateKey(encryption: Encryption): Promise<void>
+  rotateKey(encryption: Encryption, options?: CallOptions): Promise<void>
 
   /**
    * Lets calls that run end, then closes the directory for others to open. Again is harmless.
-   * `await using` does it by itself.
+   * `await using` does it by itself. It takes no signal: work that may be long, such as `compact`, `backup` and `ingest`,
+   * ends early with `ERR_CLOSED`, and all else is soon done.
    */
   close(): Promise<void>
 }
@@ -241,405 +226,4 @@ export interface CollectionInfo {
   readonly count: number
   /** What `openCollection` rejects with; only there when it is damaged. */
   readonly error?: CairnError
-}
-
-/** Waiting for a lock, it is asked for this often. */
-const lockPollMs = 20
-
-/**
- * Opens a database, creating it when there is none and `mode` is not `'ro'`.
- *
- * @param target - A directory, as a path or a `file:` URL; `':memory:'` for one that lives in
- * memory only.
- * @param options - See {@link OpenOptions}.
- * @throws {CairnError} `ERR_INVALID_ARGUMENT`, with `keyId` where an encrypted database needs another key;
- * `ERR_LOCKED` with `pid`, `host` and `since` of the writer that has it; `ERR_NOT_FOUND` when there is
- * nothing to read; `ERR_CORRUPT`, `ERR_UNSUPPORTED_FORMAT`, `ERR_NO_SPACE`, `ERR_IO`;
- * `ERR_UNSUPPORTED_PLATFORM`.
- */
-export async function open(target: string | URL, options?: OpenOptions): Promise<Database> {
-  return openWith(loadBinding, target, options)
-}
-
-/** {@link open} over a given addon. */
-export async function openWith(
-  load: () => Binding,
-  target: string | URL,
-  options?: OpenOptions,
-): Promise<Database> {
-  let path: string | null
-  let settings: ResolvedOptions
-  try {
-    path = directoryOf(target)
-    settings = resolveOptions(options)
-    if (path === null && settings.readOnly) {
-      throw wrong('nobody else writes what is in memory only', 'a directory', target, 'mode')
-    }
-  } catch (error) {
-    throw toCairnError(error)
-  }
-  const binding = load()
-  const lifetime = new Lifetime()
-  const events = new VersionEvents()
-  const writes = new Writes(lifetime, events)
-  const native = await openNative(binding, path, settings, writes)
-  if (path !== null) void warnAbout(path, settings.onWarning)
-  const watches = path === null || settings.readOnly ? undefined : watch(path, settings, native)
-  const database = new EmbeddedDatabase(
-    binding,
-    native,
-    { lifetime, writes, events, watches },
-    { ...settings, path },
-  )
-  if (settings.readOnly) await database.follow(settings.refreshMs)
-  return database
-}
-
-/** Warns when the disk of a directory fills or syncs slowly, from now on. */
-function watch(path: string, settings: ResolvedOptions, native: BindingDatabase): Watch[] {
-  const { onWarning, walDir = path } = settings
-  const space = new SpaceWatch(path, headroomOf(settings), onWarning)
-  const syncs = new SyncWatch(walDir, onWarning, () => native.takeLongestSync())
-  space.start()
-  syncs.start()
-  return [space, syncs]
-}
-
-/** The directory that `target` names; null for none. */
-function directoryOf(target: unknown): string | null {
-  if (target === ':memory:') return null
-  return directoryPath(target, 'target')
-}
-
-/** Waiting happens here, on a timer, so that no thread of the pool is held meanwhile. */
-async function openNative(
-  binding: Binding,
-  path: string | null,
-  settings: ResolvedOptions,
-  writes: Writes,
-): Promise<BindingDatabase> {
-  const {
-    lockTimeoutMs,
-    refreshMs: _,
-    onWarning: __,
-    slowQueryMs: _slow,
-    onSlowQuery: _tell,
-    encryption: keys,
-    ...native
-  } = settings
-  const until = performance.now() + lockTimeoutMs
-  try {
-    const encryption = keys && (await keyFor(binding, path, keys, native.threads))
-    for (;;) {
-      try {
-        const options = { ...native, encryption }
-        return unwrap(await binding.BindingDatabase.open(path, options, writes.settle))
-      } catch (error) {
-        const left = until - performance.now()
-        if (!isCairnError(error, 'ERR_LOCKED') || left <= 0) throw error
-        await delay(Math.min(left, lockPollMs))
-      }
-    }
-  } catch (error) {
-    throw named(toCairnError(error), path, native.walDir)
-  } finally {
-    keys?.forget()
-  }
-}
-
-/** An error that names no file gets the directories that were to be opened. */
-function named(error: unknown, directory: string | null, walDir: string | undefined): unknown {
-  if (directory === null || !(error instanceof CairnError)) return error
-  if (error.details['file'] !== undefined || error.details['path'] !== undefined) return error
-  return withDetails(error, {}, { directory, ...(walDir === undefined ? {} : { walDir }) })
-}
-
-/** What lives as long as a database. */
-interface Beside {
-  readonly lifetime: Lifetime
-  readonly writes: Writes
-  readonly events: VersionEvents
-  /** None of a database in memory, or one that only reads. */
-  readonly watches: readonly Watch[] | undefined
-}
-
-type Settings = Pick<
-  ResolvedOptions,
-  | 'durability'
-  | 'readOnly'
-  | 'onWarning'
-  | 'retainVersions'
-  | 'retainMs'
-  | 'slowQueryMs'
-  | 'onSlowQuery'
-  | 'walBytesMax'
-> & {
-  /** Null in memory. */
-  readonly path: string | null
-}
-
-class EmbeddedDatabase implements Database {
-  readonly #native: BindingDatabase
-  readonly #settings: Settings
-  readonly #watches: readonly Watch[] | undefined
-  readonly #context: CollectionContext
-  readonly #events: VersionEvents
-  readonly #refresher: Refresher
-  readonly #ending = new AbortController()
-  readonly #clock: VersionClock | undefined
-  readonly #schedules = new Set<Schedule>()
-
-  constructor(
-    binding: Binding,
-    native: BindingDatabase,
-    { lifetime, writes, events, watches }: Beside,
-    settings: Settings,
-  ) {
-    const { durability, readOnly, onWarning, retainVersions, retainMs } = settings
-    const { slowQueryMs, onSlowQuery } = settings
-    const retains = !readOnly && (retainVersions > 1 || retainMs > 0)
-    this.#settings = settings
-    this.#clock = retains ? new VersionClock(native, lifetime) : undefined
-    this.#native = native
-    this.#watches = watches
-    this.#events = events
-    const structures = new Structures()
-    this.#refresher = new Refresher(native, { lifetime, events, structures, onWarning })
-    this.#context = {
-      binding,
-      lifetime,
-      writes,
-      structures,
-      ending: this.#ending.signal,
-      durability,
-      readOnly,
-      slowQueries:
-        slowQueryMs === undefined ? undefined : new SlowQueries(slowQueryMs, onSlowQuery),
-      commits: watches === undefined ? undefined : commitsAtRest(lifetime),
-      tidies: watches === undefined ? undefined : tidiesAtRest(lifetime, native),
-    }
-  }
-
-  /** Looks at what another process writes from now on. */
-  async follow(refreshMs: number): Promise<void> {
-    const { version } = unwrap(await this.#native.stats())
-    this.#events.known(version)
-    this.#refresher.start(refreshMs)
-  }
-
-  collection<S extends Schema>(name: string, schema?: S): Promise<Collection<S>> {
-    return this.#open(() =>
-      this.#native.collection(nameOf(name), schema === undefined ? null : toShape(schema)),
-    )
-  }
-
-  createCollection<S extends Schema>(name: string, schema: S): Promise<Collection<S>> {
-    return this.#open(() => this.#native.createCollection(nameOf(name), toShape(schema)))
-  }
-
-  openCollection<S extends Schema>(name: string): Promise<Collection<S>> {
-    return this.#open(() => this.#native.openCollection(nameOf(name)))
-  }
-
-  dropCollection(name: string): Promise<void> {
-    return this.#run(async () => unwrap(await this.#native.dropCollection(nameOf(name))))
-  }
-
-  renameCollection(from: string, to: string): Promise<void> {
-    return this.#run(async () =>
-      unwrap(await this.#native.renameCollection(nameOf(from), nameOf(to))),
-    )
-  }
-
-  listCollections(): Promise<CollectionInfo[]> {
-    return this.#run(async () => {
-      const infos = unwrap(await this.#native.listCollections())
-      return infos.map(fromNativeInfo)
-    })
-  }
-
-  commit(): Promise<bigint> {
-    return this.#run(async () => unwrap(await this.#native.commit()))
-  }
-
-  compact(options?: CompactOptions): Promise<void> {
-    const { binding, ending } = this.#context
-    return this.#run(() =>
-      runJob(binding, options, ending, (ticket) => this.#native.compact(ticket)),
-    )
-  }
-
-  snapshot(name?: string): Promise<VersionInfo> {
-    return this.#run(async () => {
-      const given = name === undefined ? null : nameOf(name, 'version')
-      return fromNativeVersion(unwrap(await this.#native.snapshot(given)))
-    })
-  }
-
-  at(version: VersionId): Promise<Database> {
-    const { binding } = this.#context
-    return this.#run(async () => {
-      const lifetime = new Lifetime()
-      const events = new VersionEvents()
-      const writes = new Writes(lifetime, events)
-      const native = await aboutVersion(version, (id) => this.#native.at(id, writes.settle))
-      const beside = { lifetime, writes, events, watches: undefined }
-      const settings = { ...this.#settings, readOnly: true }
-      return new EmbeddedDatabase(binding, native, beside, settings)
-    })
-  }
-
-  listVersions(): Promise<VersionInfo[]> {
-    return this.#run(async () => unwrap(await this.#native.listVersions()).map(fromNativeVersion))
-  }
-
-  dropVersion(version: VersionId): Promise<void> {
-    return this.#run(() => aboutVersion(version, (id) => this.#native.dropVersion(id)))
-  }
-
-  backup(target: string | URL, options?: BackupOptions): Promise<BackupInfo> {
-    const { binding, ending } = this.#context
-    return this.#run(async () => {
-      const path = backupTarget(target, this.#settings.path)
-      return backupInto(binding, this.#native, path, options, ending)
-    })
-  }
-
-  scheduleBackup(target: string | URL, options: ScheduleOptions): BackupSchedule {
-    if (!this.#context.lifetime.open) throw closed()
-    if (this.#context.readOnly) {
-      throw new CairnError('ERR_READ_ONLY', 'the database was opened for reading')
-    }
-    const schedule = checked(() => {
-      const { onWarning, path: directory } = this.#settings
-      const path = backupTarget(target, directory)
-      return new Schedule(path, options, {
-        backup: () => this.backup(path),
-        prune: (keep) => pruneBackups(path, { keep }),
-        failed: (error) => tell(onWarning, failedBackup(path, error)),
-      })
-    })
-    for (const old of this.#schedules) if (old.stopped) this.#schedules.delete(old)
-    this.#schedules.add(schedule)
-    return schedule
-  }
-
-  archive(writable: Writable, options?: ArchiveOptions): Promise<ArchiveResult> {
-    const { ending } = this.#context
-    return this.#run(() => archiveInto(this.#native, writable, options, ending))
-  }
-
-  verify(options?: VerifyOptions): Promise<VerifyReport> {
-    const { binding, ending } = this.#context
-    return this.#run(async () => {
-      const check = (ticket: BindingTicket) => this.#native.verify(ticket)
-      return fromNativeReport(await runJob(binding, options, ending, check))
-    })
-  }
-
-  doctor(options?: CompactOptions): Promise<Finding[]> {
-    const { binding, ending } = this.#context
-    const { path, walBytesMax } = this.#settings
-    return this.#run(async () => {
-      const look = (ticket: BindingTicket) => this.#native.doctor(walBytesMax, ticket)
-      return withGround(path, await runJob(binding, options, ending, look))
-    })
-  }
-
-  stats(): Promise<DatabaseStats> {
-    return this.#run(async () => {
-      const running = [...this.#schedules].filter((schedule) => !schedule.stopped)
-      const schedules = running.map((schedule) => schedule.stats())
-      const stats = unwrap(await this.#native.stats())
-      return fromNativeDatabaseStats(stats, this.#refresher.lastError, schedules)
-    })
-  }
-
-  refresh(): Promise<bigint> {
-    return this.#run(() => this.#refresher.refresh())
-  }
-
-  on(event: 'version', listener: VersionListener): this {
-    this.#events.add(listenerOf(event, listener))
-    return this
-  }
-
-  off(event: 'version', listener: VersionListener): this {
-    this.#events.remove(listenerOf(event, listener))
-    return this
-  }
-
-  async rotateKey(encryption: Encryption): Promise<void> {
-    let keys: KeySource
-    try {
-      keys = keySource(encryption, 'encryption')
-    } catch (error) {
-      throw toCairnError(error)
-    }
-    try {
-      await this.#run(async () => unwrap(await this.#native.rotateKey(await keys.current())))
-    } finally {
-      keys.forget()
-    }
-  }
-
-  close(): Promise<void> {
-    const { lifetime, commits, tidies } = this.#context
-    const closed = lifetime.close(async () => unwrap(await this.#native.close()))
-    commits?.stop()
-    tidies?.stop()
-    for (const each of this.#watches ?? []) each.stop()
-    this.#refresher.stop()
-    this.#clock?.stop()
-    for (const schedule of this.#schedules) void schedule.stop()
-    this.#ending.abort()
-    return closed
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
-  }
-
-  #open<S extends Schema>(
-    call: () => ReturnType<BindingDatabase['openCollection']>,
-  ): Promise<Collection<S>> {
-    return this.#run(async () => {
-      const native: BindingCollection = unwrap(await call())
-      this.#context.tidies?.note({ name: native.name })
-      return new EmbeddedCollection(native, this.#context) as unknown as Collection<S>
-    })
-  }
-
-  async #run<T>(work: () => Promise<T>): Promise<T> {
-    const { lifetime } = this.#context
-    if (!lifetime.open) throw closed()
-    try {
-      return await lifetime.track(work())
-    } catch (error) {
-      throw toCairnError(error)
-    }
-  }
-}
-
-function fromNativeInfo({ name, schema, count, error }: BindingCollectionInfo): CollectionInfo {
-  const info = { name, schema: fromShape(schema), count }
-  return error ? { ...info, error: fromNativeError(error) } : info
-}
-
-function closed(): CairnError {
-  return new CairnError('ERR_CLOSED', 'the database is closed')
-}
-
-/** Names are checked by the engine; here only that there is one. */
-function nameOf(name: unknown, of = 'collection'): string {
-  if (typeof name === 'string') return name
-  const { details } = wrong('', 'string', name)
-  throw new CairnError('ERR_INVALID_NAME', `a ${of} name is a string`, details)
-}
-
-function listenerOf(event: unknown, listener: unknown): VersionListener {
-  oneOf(event, ['version'], 'event')
-  const given = callback(listener as VersionListener, 'listener')
-  if (given === undefined) throw wrong('listener is missing', 'function', listener, 'listener')
-  return given
 }

@@ -1,7 +1,7 @@
 // What is not as it should be, and what mends it.
 import { availableParallelism } from 'node:os'
 import { refuseBackups } from './backup.js'
-import { optionsOf, wholeNumber } from './check.js'
+import { checkSignal, optionsOf, wholeNumber } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { toCairnError } from './errors.js'
 import { watchJob } from './job.js'
@@ -9,6 +9,7 @@ import { keyForDamaged } from './key-lookup.js'
 import type { Binding, BindingFinding } from './native/binding.js'
 import { loadBinding } from './native/loader.js'
 import { pathOf } from './options.js'
+import { unlessAborted } from './signal.js'
 import type { CompactOptions } from './types.js'
 import { groundWarnings } from './warnings.js'
 
@@ -61,11 +62,14 @@ export async function doctor(path: string, options?: DoctorOptions): Promise<Fin
       1,
       Number.MAX_SAFE_INTEGER,
     )
+    const signal = checkSignal(given.signal)
     if (given.encryption !== undefined) keys = keySource(given.encryption, 'encryption')
     const binding: Binding = loadBinding()
-    await refuseBackups(binding, directory)
     const threads = availableParallelism()
-    const key = keys === undefined ? null : await keyForDamaged(binding, directory, keys, threads)
+    const key = await unlessAborted(signal, async () => {
+      await refuseBackups(binding, directory)
+      return keys === undefined ? null : keyForDamaged(binding, directory, keys, threads)
+    })
     const found = await watchJob(binding, given, undefined, (ticket) =>
       binding.doctor(directory, key, most, threads, ticket),
     )

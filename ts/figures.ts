@@ -1,6 +1,7 @@
 // Facets and figures: their questions, checked, and their answers in public types.
 import { types } from 'node:util'
 import {
+  checkSignal,
   isPlainObject,
   numberWithin,
   oneOf,
@@ -16,7 +17,6 @@ import type { BindingFigure, BindingNumber, BindingQuestion } from './native/bin
 import type { SchemaShape } from './schema.js'
 import { positive } from './search.js'
 import { toFieldPath } from './shape.js'
-import { checkSignal } from './signal.js'
 
 /** Over which records, and for how long. */
 export interface NativeOver {

@@ -2,16 +2,17 @@
 import { loadBinding } from './native/loader.js'
 
 export { listBackups, pruneBackups, restore, verifyBackup } from './backup.js'
-export { open } from './database.js'
 export { documentFields, documentOf } from './document.js'
 export { CairnError, isCairnError } from './errors.js'
 export { doctor } from './doctor.js'
+export { open } from './open.js'
 export { repair, verify } from './verify.js'
 export { version } from './version.js'
 export type { ArchiveOptions, ArchiveResult, ArchiveSource } from './archive.js'
 export type {
   BackupInfo,
   BackupOptions,
+  PruneOptions,
   RestoreOptions,
   RestoreResult,
   VerifiedBackups,
@@ -78,6 +79,7 @@ export type { VersionListener } from './internal/version-events.js'
 export type {
   AggregateOptions,
   Bucket,
+  CallOptions,
   ColumnFields,
   Columns,
   CompactOptions,
@@ -91,6 +93,7 @@ export type {
   Fuse,
   Highlights,
   Hit,
+  Hits,
   IngestOptions,
   IngestProgress,
   Keys,

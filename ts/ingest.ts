@@ -1,11 +1,11 @@
 // A stream of rows, written as a sequence of atomic chunks.
 import { setImmediate as yieldToLoop } from 'node:timers/promises'
 import { types } from 'node:util'
-import { callback, isObject, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
+import { callback, checkSignal, isObject, oneOf, optionsOf, wholeNumber, wrong } from './check.js'
 import { CairnError, toCairnError, withDetails } from './errors.js'
 import { limits } from './limits.js'
 import { durabilities } from './options.js'
-import { Interrupt, checkSignal } from './signal.js'
+import { Interrupt } from './signal.js'
 import type { IngestOptions, WriteOptions, WriteResult } from './types.js'
 import { spellUpdate, type WriteKind } from './write.js'
 

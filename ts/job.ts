@@ -1,9 +1,9 @@
 // A long call with progress and a way to end it.
-import { callback, optionsOf } from './check.js'
+import { callback, checkSignal, optionsOf } from './check.js'
 import { isCairnError } from './errors.js'
 import type { Answer, Binding, BindingTicket } from './native/binding.js'
 import { unwrap } from './native/from-native.js'
-import { aborted, checkSignal, closedMeanwhile, listen, throwIfAborted } from './signal.js'
+import { aborted, closedMeanwhile, listen, throwIfAborted } from './signal.js'
 import type { CompactOptions } from './types.js'
 
 /** How often progress is reported. */

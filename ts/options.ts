@@ -6,6 +6,7 @@ import { types } from 'node:util'
 import process from 'node:process'
 import {
   callback,
+  checkSignal,
   flag,
   notYet,
   numberWithin,
@@ -38,7 +39,7 @@ export interface SlowQuery {
   readonly collection: string
   /** From the call to its answer, time in the queue included. */
   readonly elapsedMs: number
-  /** What such a search does, by asking once more; null while another one is asked for. */
+  /** What such a search does: its own with `explain`, else by asking once more; null while another one is asked for. */
   readonly plan: SearchPlan | null
 }
 
@@ -143,6 +144,11 @@ export interface OpenOptions {
   readonly slowQueryMs?: number | undefined
   /** Told of slow searches, with their plan. What it throws is ignored. */
   readonly onSlowQuery?: ((slow: SlowQuery) => void) | undefined
+  /**
+   * Ends the opening, and nothing after it, with `ERR_ABORTED`: waits for a lock or a key end at once, and what is being
+   * opened is closed again before the promise rejects. The directory of a new database may stay, with nothing in it.
+   */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** When segments are merged without being asked. */
@@ -177,6 +183,7 @@ export interface ResolvedOptions {
   readonly onWarning: (warning: CairnWarning) => void
   readonly slowQueryMs: number | undefined
   readonly onSlowQuery: (slow: SlowQuery) => void
+  readonly signal: AbortSignal | undefined
 }
 
 /** What later versions can do, with the only value that this one knows. */
@@ -207,6 +214,7 @@ const names = new Set([
   'onWarning',
   'slowQueryMs',
   'onSlowQuery',
+  'signal',
   ...Object.keys(later),
 ])
 
@@ -276,6 +284,7 @@ export function resolveOptions(options: OpenOptions | undefined): ResolvedOption
         ? undefined
         : numberWithin(given.slowQueryMs, 'slowQueryMs', 0, Number.MAX_SAFE_INTEGER),
     onSlowQuery: callback(given.onSlowQuery, 'onSlowQuery') ?? warnSlow,
+    signal: checkSignal(given.signal),
   })
 }
 

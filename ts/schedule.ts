@@ -2,9 +2,11 @@
 import { clearTimeout, setTimeout } from 'node:timers'
 import type { BackupInfo } from './backup.js'
 import { numberWithin, optionsOf, wholeNumber, wrong } from './check.js'
-import { toCairnError, type CairnError } from './errors.js'
+import { checked, toCairnError, type CairnError } from './errors.js'
 import { parseCron, type Cron } from './internal/cron.js'
 import type { CairnWarning } from './options.js'
+import { callSignal, throwIfAborted } from './signal.js'
+import type { CallOptions } from './types.js'
 
 /** When backups are made by themselves: `everyMs` or `cron`, one of them. */
 export interface ScheduleOptions {
@@ -25,7 +27,7 @@ export interface ScheduleOptions {
 /** Backups that are made by themselves, until it is stopped or the database closes. */
 export interface BackupSchedule {
   /** Makes no more. Resolves when one that runs has ended. Again is harmless. */
-  stop(): Promise<void>
+  stop(options?: CallOptions): Promise<void>
   /** Whether one is being made. */
   readonly running: boolean
   /** The last one that was made; `created` tells when. */
@@ -142,10 +144,11 @@ export class Schedule implements BackupSchedule {
     return this.#stopped
   }
 
-  stop(): Promise<void> {
+  async stop(options?: CallOptions): Promise<void> {
+    throwIfAborted(checked(() => callSignal(options)))
     this.#stopped = true
     clearTimeout(this.#timer)
-    return this.#run ?? Promise.resolve()
+    return this.#run
   }
 
   stats(): ScheduleStats {

@@ -1,10 +1,10 @@
 // A search as the user writes it, checked and turned into what the addon takes.
 import { types } from 'node:util'
 import {
+  checkSignal,
   flag,
   isObject,
   isPlainObject,
-  notYet,
   numberWithin,
   ownOf,
   refuseUnknown,
@@ -21,7 +21,6 @@ import { allFields, parted, type AnyPredicate } from './predicate.js'
 import { rerankDepth, type AnyRerank } from './rerank.js'
 import type { SchemaShape, VectorShape } from './schema.js'
 import { checkList, shapeNames, toLike, toNativeShape } from './shape.js'
-import { checkSignal } from './signal.js'
 import { sourceNames, toNativeSources } from './sources.js'
 
 /** A checked search. `numbers` and `vector` are read by the addon before its call returns. */
@@ -38,6 +37,8 @@ export interface NativeQuery {
   readonly signal: AbortSignal | undefined
   /** A function of the caller's that hits must pass, and which fields they keep then. */
   readonly predicate?: { readonly test: AnyPredicate; readonly select: NativeSelect } | undefined
+  /** Whether it tells what it did. */
+  readonly explains: boolean
   /** A function of the caller's, and how many hits it leaves. */
   readonly rerank: { readonly order: AnyRerank; readonly k: number } | undefined
 }
@@ -76,11 +77,10 @@ const effortNames = [
   'filter',
   'deadlineMs',
   'signal',
+  'explain',
 ]
-/** What later versions answer; naming it is better than calling it unknown. */
-const laterNames = ['explain']
 const ownNames = ['vector', 'select', 'vectors']
-const allNames = [...effortNames, ...laterNames, ...shapeNames, ...sourceNames]
+const allNames = [...effortNames, ...shapeNames, ...sourceNames]
 const queryNames = new Set([...allNames, ...ownNames])
 const batchNames = new Set([...allNames, 'vectors'])
 
@@ -124,6 +124,7 @@ export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
   const read = predicate === undefined ? select : { ...select, fields: allFields, names: null }
   const numbers = numbersOf(given, like?.field ?? asked[0]?.field ?? 0, read)
   const rerank = rerankOf(given, numbers)
+  const explains = isExplained(given)
   if (predicate !== undefined) {
     refuseWithPredicate(given, asked.length + Number(hasText))
     // It is asked in rounds, and the caller's own memory and this one array may change between them.
@@ -135,6 +136,7 @@ export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
       shape: native,
       sources,
       signal,
+      explains,
       predicate: { test: predicate, select },
       rerank,
     }
@@ -149,25 +151,36 @@ export function toNativeQuery(query: unknown, shape: SchemaShape): NativeQuery {
     shape: native,
     sources,
     signal,
+    explains,
     rerank,
   }
 }
 
 /**
- * Checks a search whose hits nobody orders anew, and of which no function is asked unless it `asks`.
+ * Checks a search whose hits nobody orders anew, and that tells nothing else.
  *
  * @throws {CairnError} as {@link toNativeQuery}.
  */
-export function toPlainQuery(
-  query: unknown,
-  shape: SchemaShape,
-  what: string,
-  asks = false,
-): NativeQuery {
+export function toSyncQuery(query: unknown, shape: SchemaShape): NativeQuery {
   const given = toNativeQuery(query, shape)
-  if (given.predicate !== undefined && !asks) {
-    throw wrong(`${what} asks no function`, 'a filter', given.predicate.test, 'filter')
+  if (given.explains) throw wrong('searchSync tells no plan', 'false', true, 'explain')
+  return withoutRerank(given, 'searchSync')
+}
+
+/**
+ * Checks a search that is asked what it does, and no function with it.
+ *
+ * @throws {CairnError} as {@link toNativeQuery}.
+ */
+export function toExplainedQuery(query: unknown, shape: SchemaShape): NativeQuery {
+  const given = toNativeQuery(query, shape)
+  if (given.predicate !== undefined) {
+    throw wrong('explain asks no function', 'a filter', given.predicate.test, 'filter')
   }
+  return withoutRerank(given, 'explain')
+}
+
+function withoutRerank(given: NativeQuery, what: string): NativeQuery {
   if (given.rerank === undefined) return given
   throw wrong(`${what} calls no function`, 'boolean | number', given.rerank.order, 'rerank')
 }
@@ -183,6 +196,7 @@ export function toNativeBatchQuery(query: unknown, shape: SchemaShape): NativeBa
     if (given[name] === undefined) continue
     throw wrong(`a batch of searches has no ${name}`, 'vectors alone', given[name], name)
   }
+  if (isExplained(given)) throw wrong('a batch tells no plan', 'false', true, 'explain')
   if (typeof given['rerank'] === 'function') {
     throw wrong('a batch calls no function', 'boolean | number', given['rerank'], 'rerank')
   }
@@ -243,12 +257,12 @@ function fieldName(name: unknown, index: number, { fields, rejectExtra }: Schema
 function members(query: unknown, known: ReadonlySet<string>, what: string): Members {
   if (!isPlainObject(query)) throw wrong(`${what} is a plain object`, '{ vector, k, ... }', query)
   refuseUnknown(query, known, what)
-  const given = ownOf(query)
-  for (const name of laterNames) {
-    if (given[name] === undefined || (name === 'explain' && given[name] === false)) continue
-    throw notYet(name)
-  }
-  return given
+  return ownOf(query)
+}
+
+/** Whether a search is to tell what it did. */
+function isExplained({ explain }: Members): boolean {
+  return explain !== undefined && flag(explain, 'explain')
 }
 
 /** The vectors of a query in the order of their fields; none where words may stand alone. */
@@ -277,6 +291,9 @@ function refuseWithPredicate(given: Members, sources: number): void {
     if (given[name] !== undefined) throw wrong(what, `no ${name}`, given['filter'], 'filter')
   }
   if (sources > 1) throw wrong(what, 'one vector, or text', given['filter'], 'filter')
+  if (isExplained(given)) {
+    throw wrong('a function is asked in rounds, which have no plan', 'false', true, 'explain')
+  }
 }
 
 /** All vectors of a query end to end. */

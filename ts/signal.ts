@@ -1,19 +1,19 @@
 // A caller's AbortSignal, tied to a ticket of the addon for the length of one call.
-import { wrong } from './check.js'
+import { checkSignal, optionsOf } from './check.js'
 import { CairnError, isCairnError } from './errors.js'
+import type { Lifetime } from './internal/lifetime.js'
 import type { Answer, Binding, BindingTicket } from './native/binding.js'
 import { unwrap } from './native/from-native.js'
+import type { CallOptions } from './types.js'
 
-/** A signal, or nothing; whatever has the calls of one will do. */
-export function checkSignal(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined) return undefined
-  const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>
-  const isSignal =
-    typeof aborted === 'boolean' &&
-    typeof addEventListener === 'function' &&
-    typeof removeEventListener === 'function'
-  if (!isSignal) throw wrong('signal must be an AbortSignal', 'AbortSignal', signal, 'signal')
-  return signal as AbortSignal
+const callNames = new Set(['signal'])
+
+/** The signal of a call that has no other options. */
+export function callSignal(
+  options: CallOptions | undefined,
+  what = 'call options',
+): AbortSignal | undefined {
+  return checkSignal(optionsOf<CallOptions>(options, callNames, what).signal)
 }
 
 /** Throws when the signal has fired. */
@@ -84,6 +84,52 @@ export async function underSignal<T>(
   } finally {
     unlisten()
   }
+}
+
+/** What becomes of work that goes on without its caller. */
+interface Abandoned<T> {
+  /** Of a database, which does not close before the work has ended. */
+  readonly lifetime?: Lifetime | undefined
+  /** Takes what came too late. */
+  readonly drop?: ((late: T) => unknown) | undefined
+}
+
+/**
+ * What `work` gives, unless the signal fires first: then it goes on without its caller. It begins before this returns,
+ * and not at all under a signal that has fired.
+ */
+export async function unlessAborted<T>(
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+  { lifetime, drop }: Abandoned<T> = {},
+): Promise<T> {
+  if (signal === undefined) return work()
+  throwIfAborted(signal)
+  return new Promise<T>((resolve, reject) => {
+    let isAbandoned = false
+    const abandon = (): void => {
+      isAbandoned = true
+      unlisten()
+      reject(aborted(signal))
+    }
+    const unlisten = listen(signal, abandon)
+    const toItsEnd = async (): Promise<void> => {
+      try {
+        const value = await work()
+        if (isAbandoned) await drop?.(value)
+        else resolve(value)
+      } catch (error) {
+        // Nobody is told how it failed who did not wait for it.
+        reject(error)
+      } finally {
+        unlisten()
+      }
+    }
+    const ended = toItsEnd()
+    void lifetime?.track(ended)
+    // What the work calls may have fired it before anybody listened.
+    if (signal.aborted) abandon()
+  })
 }
 
 /**

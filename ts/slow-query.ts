@@ -1,9 +1,12 @@
 // Tells of searches that took long, with what they did.
 import type { BindingCollection } from './native/binding.js'
-import { Block, unwrap } from './native/from-native.js'
+import { fromNativePlan, unwrap } from './native/from-native.js'
 import type { SlowQuery } from './options.js'
 import type { NativeQuery } from './search.js'
-import type { SearchPlan, SearchStage } from './types.js'
+import type { SearchPlan } from './types.js'
+
+/** What it takes to search again. */
+type Asked = Pick<NativeQuery, 'vector' | 'numbers' | 'names' | 'filter' | 'shape' | 'sources'>
 
 /**
  * Measures searches and tells of those at or above a threshold.
@@ -22,51 +25,44 @@ export class SlowQueries {
     this.#tell = tell
   }
 
-  /** Call it when a search begins, and what it returns when it has been answered. */
+  /**
+   * Call it when a search begins, and what it returns when it has been answered, with the plan of a search that told
+   * one: it is not asked again.
+   */
   begin(
     collection: BindingCollection,
-    { vector, numbers, filter, shape, sources }: NativeQuery,
-  ): () => void {
-    const copy = { vector: vector.slice(), numbers: numbers.slice(), filter, shape, sources }
+    { vector, numbers, names, filter, shape, sources }: NativeQuery,
+  ): (own?: SearchPlan) => void {
+    const copy = { vector: vector.slice(), numbers: numbers.slice(), names, filter, shape, sources }
     const start = performance.now()
-    return () => {
+    return (own) => {
       const elapsedMs = performance.now() - start
       if (elapsedMs < this.#thresholdMs) return
+      const { name } = collection
+      const tell = async (): Promise<void> => {
+        const plan = own ?? (await this.#planOf(collection, copy))
+        this.#tell({ collection: name, elapsedMs, plan })
+      }
       // Nobody waits for it, and what the callback throws fails nothing.
-      this.#note(collection, copy, elapsedMs).catch(() => undefined)
+      tell().catch(() => undefined)
     }
   }
 
-  async #note(
+  /** What such a search does; null where another one is being asked. */
+  async #planOf(
     collection: BindingCollection,
-    {
-      vector,
-      numbers,
-      filter,
-      shape,
-      sources,
-    }: Pick<NativeQuery, 'vector' | 'numbers' | 'filter' | 'shape' | 'sources'>,
-    elapsedMs: number,
-  ): Promise<void> {
-    const { name } = collection
-    let plan: SearchPlan | null = null
-    if (!this.#explaining) {
-      this.#explaining = true
-      try {
-        const { version, hits, stages } = unwrap(
-          await collection.explain(vector, numbers, filter, shape, sources, null),
-        )
-        plan = {
-          version,
-          keys: new Block(hits).keys(),
-          stages: stages as readonly SearchStage[],
-        }
-      } catch {
-        // It was closed or dropped meanwhile: told without a plan.
-      } finally {
-        this.#explaining = false
-      }
+    { vector, numbers, names, filter, shape, sources }: Asked,
+  ): Promise<SearchPlan | null> {
+    if (this.#explaining) return null
+    this.#explaining = true
+    try {
+      const again = collection.explain(vector, numbers, names, filter, shape, sources, null)
+      return fromNativePlan(unwrap(await again))
+    } catch {
+      // It was closed or dropped meanwhile: told without a plan.
+      return null
+    } finally {
+      this.#explaining = false
     }
-    this.#tell({ collection: name, elapsedMs, plan })
   }
 }

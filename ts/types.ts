@@ -74,6 +74,19 @@ export type Rows<S extends Schema = Schema> = Row<S> | readonly Row<S>[] | Colum
 export type Updates<S extends Schema = Schema> =
   UpdateRow<S> | readonly UpdateRow<S>[] | UpdateColumns<S>
 
+/**
+ * How a call is ended.
+ *
+ * Under a signal that has fired before, a call rejects with `ERR_ABORTED`, the signal's reason as its `cause`, and nothing
+ * happened. What changes something asks the signal before it begins and not again: once begun it is finished, and tells
+ * how it ended, because `ERR_ABORTED` means that nothing happened. What only reads or waits rejects as soon as the signal
+ * fires; what it would have given is dropped.
+ */
+export interface CallOptions {
+  /** Ends the call with `ERR_ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Conditions and wishes of a write. */
 export interface WriteOptions<S extends Schema = Schema> {
   /**
@@ -256,7 +269,7 @@ export interface SearchQuery<
   /**
    * A function: orders the best max(`k`, 100) records anew, and the first `k` of that are the answer. It gets
    * hits and the query, and gives a score for each of them, larger is better, or hits in another order. What it
-   * throws is thrown. Not in `searchSync`, `searchBatch` and `explain`. Otherwise: exact re-scoring of that
+   * throws is thrown. Not in `searchSync`, `searchBatch` and the call `explain`. Otherwise: exact re-scoring of that
    * many candidates. Vectors of this version are not quantised, so that changes nothing.
    */
   readonly rerank?: boolean | number | Rerank<S, Sel, V> | undefined
@@ -285,6 +298,11 @@ export interface SearchQuery<
   readonly select?: Sel | undefined
   /** Whether vectors come along. Default false. */
   readonly vectors?: V | undefined
+  /**
+   * Whether the hits have a `plan`, which tells what this very search did. Costs a few looks at the clock, and with a
+   * filter its estimates. Default false. Not in `searchSync` and `searchBatch`, and not with a function as `filter`.
+   */
+  readonly explain?: boolean | undefined
 }
 
 /** Words, and in which fields to look for them. */
@@ -329,6 +347,8 @@ export interface SearchBatchQuery<S extends Schema = Schema> extends SearchEffor
   readonly vectors: Matrix<S> | { readonly [N in VectorName<S>]?: Matrix<S, N> | undefined }
   /** Leave out records that it does not hold for. */
   readonly filter?: Filter<S> | undefined
+  /** A batch tells no plan. */
+  readonly explain?: false | undefined
 }
 
 /**
@@ -348,12 +368,31 @@ export interface SearchBatchResult<S extends Schema = Schema> {
   readonly offsets: Uint32Array
 }
 
+/** Records found, nearest first. */
+export interface Hits<
+  S extends Schema = Schema,
+  Sel extends Selection<S> = undefined,
+  V extends boolean = false,
+> extends Array<Hit<S, Sel, V>> {
+  /** With `explain`: what the search that found them did. Not enumerable, so that it is no part of a copy or of JSON. */
+  readonly plan?: SearchPlan<S>
+}
+
 /** What a search did. */
 export interface SearchPlan<S extends Schema = Schema> {
   /** The version it read. */
   readonly version: bigint
-  /** Keys found, nearest first. */
+  /** Keys found, nearest first; with `rerank`, those that the function was given. */
   readonly keys: Key<S>[]
+  /** Microseconds that it took in the engine, by what it did, one behind another. Waiting for a thread is no part of it. */
+  readonly micros: {
+    /** Finding the rows that the filter holds for; 0 without one. */
+    readonly filter: number
+    /** Asking memtables and segments, and putting their answers in order. */
+    readonly search: number
+    /** Reading fields and vectors of the hits, and finding the words in them. */
+    readonly read: number
+  }
   /** What it did in each memtable and segment. */
   readonly stages: readonly SearchStage[]
 }

@@ -1,7 +1,7 @@
 // Checks of everything stored, and saving what is left of what does not open.
 import { availableParallelism } from 'node:os'
 import { refuseBackups } from './backup.js'
-import { flag, optionsOf } from './check.js'
+import { checkSignal, flag, optionsOf } from './check.js'
 import { keySource, type Encryption, type KeySource } from './encryption.js'
 import { toCairnError } from './errors.js'
 import { watchJob } from './job.js'
@@ -9,6 +9,7 @@ import { keyForDamaged } from './key-lookup.js'
 import type { Binding, BindingProblem, BindingReport } from './native/binding.js'
 import { loadBinding } from './native/loader.js'
 import { pathOf } from './options.js'
+import { unlessAborted } from './signal.js'
 import type { CompactOptions } from './types.js'
 
 /** Something that a check found. */
@@ -144,11 +145,14 @@ export async function verifyWith(
   try {
     const directory = pathOf(path, 'path')
     const given = optionsOf<VerifyDirectoryOptions>(options, verifyNames, 'options')
+    const signal = checkSignal(given.signal)
     keys = keysOf(given.encryption)
     const binding = load()
-    await refuseBackups(binding, directory)
     const threads = availableParallelism()
-    const key = keys === undefined ? null : await keyForDamaged(binding, directory, keys, threads)
+    const key = await unlessAborted(signal, async () => {
+      await refuseBackups(binding, directory)
+      return keys === undefined ? null : keyForDamaged(binding, directory, keys, threads)
+    })
     const report = await watchJob(binding, given, undefined, (ticket) =>
       binding.verify(directory, key, threads, ticket),
     )
@@ -178,12 +182,15 @@ export async function repair(path: string, options: RepairOptions): Promise<Repa
     const target = pathOf(given.target, 'target')
     const keepDoubtful =
       given.keepDoubtful !== undefined && flag(given.keepDoubtful, 'keepDoubtful')
+    const signal = checkSignal(given.signal)
     keys = keysOf(given.encryption)
     const binding = loadBinding()
-    await refuseBackups(binding, source)
     const threads = availableParallelism()
-    const key = keys && (await keyForDamaged(binding, source, keys, threads))
-    const newKey = keys && (await keys.current())
+    const { key, newKey } = await unlessAborted(signal, async () => {
+      await refuseBackups(binding, source)
+      const key = keys && (await keyForDamaged(binding, source, keys, threads))
+      return { key, newKey: await keys?.current() }
+    })
     const report = await watchJob(binding, given, undefined, (ticket) =>
       binding.repair(source, target, { keepDoubtful, key, newKey }, threads, ticket),
     )

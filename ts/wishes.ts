@@ -1,8 +1,7 @@
 // What a write is asked beside its rows: conditions, durability, a key to repeat it under, a signal.
-import { oneOf, optionsOf } from './check.js'
+import { checkSignal, oneOf, optionsOf } from './check.js'
 import { durabilities } from './options.js'
 import type { SchemaShape } from './schema.js'
-import { checkSignal } from './signal.js'
 import type { Durability, WriteOptions } from './types.js'
 import { idempotencyKeyOf, toCondition, type NativeCondition } from './write.js'
 

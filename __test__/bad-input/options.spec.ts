@@ -1,6 +1,6 @@
 // Every option of every method with every kind of wrong value: named by `path`, and nothing happens.
 import { Readable, Writable } from 'node:stream'
-import { open } from '#ts/index.js'
+import { listBackups, open, pruneBackups } from '#ts/index.js'
 import { exportTo, importFrom } from '#ts/io/index.js'
 import { arg, beside, good, limit, never, table, type Case } from '../helpers/bad-input.js'
 import {
@@ -101,6 +101,7 @@ const effort = {
   minScore: within(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
   deadlineMs: within(0, Number.POSITIVE_INFINITY),
   signal: signals,
+  explain: flags,
 }
 const query = { vector: good, k: 1 }
 const searches: readonly (readonly [string, Call])[] = [
@@ -124,6 +125,36 @@ const compacts: readonly (readonly [string, Call])[] = [
 ]
 for (const [method, call] of compacts) {
   options(method, call, { onProgress: calls, signal: signals })
+  bags(method, call)
+}
+
+const nowhere = '/nowhere/backups'
+const made = { vectors: { dim: 2, metric: 'l2' } } as const
+const signalled: readonly (readonly [string, Call, object?])[] = [
+  ['collection', ({ db }, given) => db.collection('cos', undefined, given)],
+  ['collection with a schema', ({ db }, given) => db.collection('made', made, given)],
+  ['createCollection', ({ db }, given) => db.createCollection('made', made, given)],
+  ['openCollection', ({ db }, given) => db.openCollection('cos', given)],
+  ['dropCollection', ({ db }, given) => db.dropCollection('cos', given)],
+  ['renameCollection', ({ db }, given) => db.renameCollection('cos', 'other', given)],
+  ['listCollections', ({ db }, given) => db.listCollections(given)],
+  ['commit of a database', ({ db }, given) => db.commit(given)],
+  ['snapshot', ({ db }, given) => db.snapshot('made', given)],
+  ['at', ({ db }, given) => db.at(0n, given)],
+  ['listVersions', ({ db }, given) => db.listVersions(given)],
+  ['dropVersion', ({ db }, given) => db.dropVersion(0n, given)],
+  ['stats of a database', ({ db }, given) => db.stats(given)],
+  ['refresh', ({ db }, given) => db.refresh(given)],
+  ['rotateKey', ({ db }, given) => db.rotateKey({ key: new Uint8Array(32) }, given)],
+  ['has', ({ cos }, given) => cos.has('one', given)],
+  ['has of many', ({ cos }, given) => cos.has(['one', 'two'], given)],
+  ['commit of a collection', ({ cos }, given) => cos.commit(given)],
+  ['stats of a collection', ({ cos }, given) => cos.stats(given)],
+  ['listBackups', (_, given) => listBackups(nowhere, given)],
+  ['pruneBackups', (_, given) => pruneBackups(nowhere, given), { keep: 1 }],
+]
+for (const [method, call, beside] of signalled) {
+  options(method, call, { signal: signals }, beside)
   bags(method, call)
 }
 
@@ -168,6 +199,7 @@ options('open', opening, {
   slowQueryMs: within(0, most),
   onSlowQuery: calls,
   encryption: names,
+  signal: signals,
 })
 bags('open', opening)
 

@@ -3,7 +3,7 @@ import { callback, optionsOf, wholeNumber, wrong } from '../check.js'
 import { CairnError, checked } from '../errors.js'
 import { describe } from '../internal/describe.js'
 import { limits } from '../limits.js'
-import { aborted, checkSignal, listen, throwIfAborted } from '../signal.js'
+import { aborted, callSignal, listen, throwIfAborted } from '../signal.js'
 import { Slots } from './slots.js'
 import type { Embedder, EmbedderOptions, EmbedFunction, EmbedOptions } from './types.js'
 import { putUnitRows } from './unit-rows.js'
@@ -14,7 +14,6 @@ export const batchMax: number = limits.batchRowsMax
 export const concurrencyMax = 1000
 
 const names = new Set(['dim', 'name', 'embed', 'batch', 'concurrency'])
-const callNames = new Set(['signal'])
 
 /**
  * Makes an embedder of a function: of a model in this process, of a client of a service, of anything.
@@ -51,7 +50,7 @@ class FunctionEmbedder implements Embedder {
   async embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Float32Array> {
     const { all, signal } = checked(() => ({
       all: textsOf(texts),
-      signal: checkSignal(optionsOf(options, callNames, 'embed options').signal),
+      signal: callSignal(options, 'embed options'),
     }))
     throwIfAborted(signal)
     const bytes = all.length * this.dim * Float32Array.BYTES_PER_ELEMENT

@@ -1,5 +1,13 @@
 // Records of one pinned version, in the order of their keys, into a file or a stream.
-import { callback, isPlainObject, notYet, optionsOf, wholeNumber, wrong } from '../check.js'
+import {
+  callback,
+  checkSignal,
+  isPlainObject,
+  notYet,
+  optionsOf,
+  wholeNumber,
+  wrong,
+} from '../check.js'
 import type { Collection } from '../collection.js'
 import { CairnError, checked, withDetails } from '../errors.js'
 import type { Filter } from '../filter.js'
@@ -7,7 +15,7 @@ import type { AnyVector } from '../infer.js'
 import { limits } from '../limits.js'
 import { checkPath } from '../options.js'
 import type { Schema, StoredSchema, VectorType } from '../schema.js'
-import { checkSignal, throwIfAborted } from '../signal.js'
+import { throwIfAborted } from '../signal.js'
 import type { StoredRecord } from '../types.js'
 import { ArrowWriter } from './arrow.js'
 import { formatOf, isGzipName } from './format.js'

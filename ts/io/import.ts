@@ -1,13 +1,21 @@
 // Rows of a file or a stream into a collection, batch by batch.
 import { setImmediate as yieldToLoop } from 'node:timers/promises'
-import { callback, isPlainObject, oneOf, optionsOf, wholeNumber, wrong } from '../check.js'
+import {
+  callback,
+  checkSignal,
+  isPlainObject,
+  oneOf,
+  optionsOf,
+  wholeNumber,
+  wrong,
+} from '../check.js'
 import type { Collection } from '../collection.js'
 import type { Database } from '../database.js'
 import { CairnError, checked, isCairnError, withDetails, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
 import { checkPath, durabilities } from '../options.js'
 import type { Schema, StoredSchema } from '../schema.js'
-import { checkSignal, Interrupt } from '../signal.js'
+import { Interrupt } from '../signal.js'
 import type { Row, WriteOptions } from '../types.js'
 import { openArrow } from './arrow.js'
 import { transformed } from './export.js'
@@ -98,7 +106,7 @@ export async function importFrom<S extends Schema>(
   try {
     if (interrupt.reason !== undefined) throw interrupt.reason
     const reader = await interrupt.wait(openReader(opened, wishes))
-    const collection = await openTarget(target as ImportTarget, reader.schema)
+    const collection = await openTarget(target as ImportTarget, reader.schema, wishes)
     return await new Import(collection, opened, reader, wishes, interrupt).run()
   } finally {
     interrupt.end()
@@ -388,19 +396,20 @@ async function openReader(source: OpenSource, { format }: ImportWishes): Promise
 async function openTarget(
   target: ImportTarget,
   found: StoredSchema | undefined,
+  { signal }: ImportWishes,
 ): Promise<Collection> {
   if (!isInto(target)) return target
   const { db, name, schema } = target
-  if (schema !== undefined) return db.collection(name, schema)
+  if (schema !== undefined) return db.collection(name, schema, { signal })
   try {
-    return await db.openCollection(name)
+    return await db.openCollection(name, { signal })
   } catch (error) {
     if (!isCairnError(error, 'ERR_NOT_FOUND')) throw error
   }
   if (found === undefined) {
     throw wrong('the source does not say its schema', 'schema', undefined, 'target.schema')
   }
-  return db.createCollection<Schema>(name, found)
+  return db.createCollection<Schema>(name, found, { signal })
 }
 
 function isInto(target: ImportTarget): target is ImportInto {

@@ -115,6 +115,8 @@ export interface BindingPlan {
   readonly version: bigint
   readonly hits: Uint8Array
   readonly stages: readonly BindingStage[]
+  /** Microseconds. */
+  readonly micros: { readonly filter: number; readonly search: number; readonly read: number }
 }
 
 /** Words, several vectors, or both; the vectors stand end to end in another argument. */
@@ -312,6 +314,7 @@ export interface BindingCollection {
   explain(
     vector: Float32Array,
     numbers: Float64Array,
+    names: string[] | null,
     filter: string | null,
     shape: BindingShape | null,
     sources: BindingSources | null,

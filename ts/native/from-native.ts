@@ -4,7 +4,8 @@ import type { SparseVector } from '../infer.js'
 import { Decoder, setOwn } from '../msgpack/decode.js'
 import type { VectorType } from '../schema.js'
 import { meantInFilter } from '../internal/suggest.js'
-import type { Answer, BindingError, BindingFacet } from './binding.js'
+import type { SearchPlan, SearchStage } from '../types.js'
+import type { Answer, BindingError, BindingFacet, BindingPlan } from './binding.js'
 import { readMulti } from './multi.js'
 import { readSparse } from './sparse.js'
 
@@ -282,6 +283,16 @@ export class Block {
 
   #word(index: number): number {
     return this.#words[index] as number
+  }
+}
+
+/** What a search did. */
+export function fromNativePlan({ version, hits, stages, micros }: BindingPlan): SearchPlan {
+  return {
+    version,
+    keys: new Block(hits).keys(),
+    micros,
+    stages: stages as readonly SearchStage[],
   }
 }
 

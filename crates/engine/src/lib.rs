@@ -118,7 +118,7 @@ pub use options::{Compaction, Compression, Durability, Options};
 pub use quality::{Interval, Quality, QualityRequest, Queries, TuneRequest, Tuned};
 pub use query::{
     Effort, Highlight, Hits, Looked, Record, SearchRequest, Select, SelectFields, Sources, Stage,
-    VectorSource, WordSource,
+    Times, VectorSource, WordSource,
 };
 pub use repair::{LeftVersion, Lost, RepairOptions, RepairReport, Repaired, repair};
 pub use scan::Scan;

@@ -1,6 +1,7 @@
 //! What a caller asks, and what comes back.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use cairn_filter::Filter;
 
@@ -162,6 +163,19 @@ pub struct Hits {
     pub highlights: Option<Payloads>,
     /// What each part of the search did, when asked.
     pub stages: Vec<Stage>,
+    /// How long it took, when asked.
+    pub times: Times,
+}
+
+/// How long a search took, by what it did. One follows the other, so their sum is within the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Finding the rows that the filter holds for; nothing without one.
+    pub filter: Duration,
+    /// Asking memtables and segments, and putting their answers in order.
+    pub search: Duration,
+    /// Reading fields and vectors of the hits, and marking words in them.
+    pub read: Duration,
 }
 
 /// How the rows of a filter were found in one memtable or segment.

@@ -19,7 +19,7 @@ use crate::error::{Code, Error, Result};
 use crate::expiry::Moment;
 use crate::keys::Keys;
 use crate::limits::{EF_MAX, K_MAX};
-use crate::query::{Effort, Hits, Looked, SearchRequest, SelectFields, Stage};
+use crate::query::{Effort, Hits, Looked, SearchRequest, SelectFields, Stage, Times};
 use crate::schema::{VectorField, VectorKind};
 use crate::segment::{Outcome, Question};
 use crate::shape::By;
@@ -97,6 +97,20 @@ pub(crate) struct Candidate {
     pub place: Place,
 }
 
+/// Tells how long what was done took; nothing where nobody asked.
+pub(crate) struct Watch<'a> {
+    clock: Option<&'a dyn Clock>,
+    since: Duration,
+}
+
+impl Watch<'_> {
+    /// Time since the last call, or since it was made.
+    pub fn lap(&mut self) -> Duration {
+        let now = self.clock.map_or(self.since, Clock::now);
+        now.saturating_sub(std::mem::replace(&mut self.since, now))
+    }
+}
+
 /// Where the hits of a search come from.
 #[derive(Clone, Copy)]
 enum From<'a> {
@@ -121,13 +135,17 @@ impl Snapshot {
             _ if request.sources.is_some() => self.search_near(request, None, stop),
             By::Vector => self.search_near(request, None, stop),
             By::Like(key) => {
+                let mut watch = self.watch(request);
                 let (place, vector) = self.like(key, request.field)?;
+                let spent = watch.lap();
                 let vector = &vector[..];
                 let near = SearchRequest {
                     vector,
                     ..request.clone()
                 };
-                self.search_near(&near, Some(place), stop)
+                let mut hits = self.search_near(&near, Some(place), stop)?;
+                hits.times.search += spent;
+                Ok(hits)
             }
             By::Nothing => self.list(request, stop),
         }
@@ -147,7 +165,7 @@ impl Snapshot {
             None => From::Vector(without),
         };
         let mut hits = self.no_hits(request);
-        let allowed = self.allowed(request, stop)?;
+        let allowed = self.allowed_timed(request, stop, &mut hits.times)?;
         self.search_into(request, from, allowed.as_deref(), stop, &mut hits)?;
         Ok(hits)
     }
@@ -174,7 +192,7 @@ impl Snapshot {
         let field = self.schema().vectors.get(request.field);
         let queries = split_queries(field.ok_or_else(unknown_field)?, vectors)?;
         let mut hits = self.no_hits(request);
-        let allowed = self.allowed(request, stop)?;
+        let allowed = self.allowed_timed(request, stop, &mut hits.times)?;
         let mut offsets = vec![0];
         for (index, vector) in queries.into_iter().enumerate() {
             let one = SearchRequest {
@@ -256,7 +274,32 @@ impl Snapshot {
             },
             highlights: request.highlights().then(Payloads::default),
             stages: Vec::new(),
+            times: Times::default(),
         }
+    }
+
+    /// Measures what a search does from now on, where somebody wants to know.
+    pub(crate) fn watch(&self, request: &SearchRequest<'_>) -> Watch<'_> {
+        let clock = request.explain.then_some(&*self.collection().env().clock);
+        Watch {
+            clock,
+            since: clock.map_or(Duration::ZERO, Clock::now),
+        }
+    }
+
+    /// As [`allowed`](Self::allowed), and how long it took.
+    fn allowed_timed(
+        &self,
+        request: &SearchRequest<'_>,
+        stop: &Stop,
+        times: &mut Times,
+    ) -> Result<Option<Vec<Allowed>>> {
+        let mut watch = self.watch(request);
+        let allowed = self.allowed(request, stop)?;
+        if allowed.is_some() {
+            times.filter += watch.lap();
+        }
+        Ok(allowed)
     }
 
     /// What the filter holds for: rows of each segment, then of each memtable.
@@ -342,16 +385,21 @@ impl Snapshot {
         stop: &Stop,
         hits: &mut Hits,
     ) -> Result<()> {
+        let mut watch = self.watch(request);
         match from {
             From::Sources(asked) => {
                 self.gather_all(asked, request, allowed, stop, space, hits)?;
-                self.collect_all(asked, request, &space.candidates, stop, hits)
+                hits.times.search += watch.lap();
+                self.collect_all(asked, request, &space.candidates, stop, hits)?;
             }
             From::Vector(without) => {
                 self.choose(request, without, allowed, stop, space, &mut hits.stages)?;
-                self.collect(request, &space.candidates, stop, hits)
+                hits.times.search += watch.lap();
+                self.collect(request, &space.candidates, stop, hits)?;
             }
         }
+        hits.times.read += watch.lap();
+        Ok(())
     }
 
     /// Asks every part of the view; leaves the `k` best candidates in order.

@@ -6,10 +6,11 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_engine::{
     Collection, Database, Filter, Matching, Result, Schema, SearchRequest, Snapshot, Sources,
-    Stage, WriteResult,
+    Stage, Times, WriteResult,
 };
 use cairn_env::{Env, Lane};
 use napi::bindgen_prelude::{BigInt, BufferSlice, Either, Object, Uint8Array};
@@ -95,6 +96,19 @@ pub struct BindingPlan {
     pub hits: Uint8Array,
     /// Its stages.
     pub stages: Vec<BindingStage>,
+    /// How long it took.
+    pub micros: BindingTimes,
+}
+
+/// Microseconds that parts of a search took, one behind another.
+#[napi(object)]
+pub struct BindingTimes {
+    /// Finding the rows of the filter.
+    pub filter: f64,
+    /// Asking memtables and segments.
+    pub search: f64,
+    /// Reading the hits.
+    pub read: f64,
 }
 
 impl BindingCollection {
@@ -400,6 +414,7 @@ impl BindingCollection {
         env: &'env napi::Env,
         vector: &[f32],
         numbers: &[f64],
+        names: Option<Vec<String>>,
         filter: Option<String>,
         shape: Option<BindingShape>,
         sources: Option<BindingSources>,
@@ -407,12 +422,12 @@ impl BindingCollection {
     ) -> napi::Result<Object<'env>> {
         let vector = vector.to_vec();
         let shape = own_shape(shape);
-        let query = QueryNumbers::read(numbers, None);
+        let query = QueryNumbers::read(numbers, names);
         let deadline_ms = query.as_ref().map_or(0.0, |query| query.deadline_ms);
         let stop = stop(&ticket, &self.env.clock, deadline_ms);
-        let inner = Arc::clone(&self.inner);
+        let snapshot = guarded(|| self.inner.snapshot());
         let work = move || {
-            let snapshot = inner.snapshot()?;
+            let snapshot = snapshot?;
             let filter = filter.as_deref().map(to_filter).transpose()?;
             let sources = of(sources.as_ref(), &snapshot, &vector)?;
             let request = SearchRequest {
@@ -422,17 +437,19 @@ impl BindingCollection {
             let hits = snapshot.search(&request, &stop)?;
             let stages = hits.stages.iter();
             let stages = stages.map(|stage| BindingStage::of(stage, snapshot.schema()));
-            Ok((snapshot.version(), pack(&hits)?, stages.collect()))
+            let stages: Vec<BindingStage> = stages.collect();
+            Ok((snapshot.version(), pack(&hits)?, stages, hits.times))
         };
         spawn(
             env,
             &self.env.threads,
             Lane::Foreground,
             work,
-            |(version, hits, stages)| BindingPlan {
+            |(version, hits, stages, times)| BindingPlan {
                 version: BigInt::from(version),
                 hits: Uint8Array::from(hits),
                 stages,
+                micros: BindingTimes::from(times),
             },
         )
     }
@@ -573,6 +590,18 @@ impl From<WriteResult> for BindingWriteResult {
             updated: result.updated as f64,
             deleted: result.deleted as f64,
             skipped: result.skipped as f64,
+        }
+    }
+}
+
+impl From<Times> for BindingTimes {
+    fn from(times: Times) -> Self {
+        // Rounded down, each of them: together they are no longer than the call.
+        let micros = |spent: Duration| spent.as_micros() as f64;
+        Self {
+            filter: micros(times.filter),
+            search: micros(times.search),
+            read: micros(times.read),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A search that is near to nothing: records in the order of their keys.
 
+use cairn_filter::Bitmap;
+
 use crate::error::{Code, Error, Result};
 use crate::query::{Hits, SearchRequest, Stage};
 use crate::scan::Scan;
@@ -26,17 +28,20 @@ impl Snapshot {
             let message = "groups, diversity and limits of distance need something to be near to";
             return Err(Error::new(Code::InvalidArgument, message));
         }
-        let clock = &*self.collection().env().clock;
         let mut hits = self.no_hits(request);
-        let since = clock.now();
+        let mut watch = self.watch(request);
         let (wanted, looked) = self.wanted_looked(request.filter, stop)?;
         let foreseen = request.filter.map(|filter| {
             let filter = self.stored_filter(filter);
             self.foreseen(&filter, request.explain, stop)
         });
+        let spent = watch.lap();
+        match request.filter {
+            Some(_) => hits.times.filter += spent,
+            None => hits.times.search += spent,
+        }
         if request.explain {
-            let spent = clock.now().saturating_sub(since);
-            let micros = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+            let micros = u64::try_from(hits.times.filter.as_micros()).unwrap_or(u64::MAX);
             let view = self.view();
             for (source, rows) in wanted.iter().enumerate() {
                 let Foreseen {
@@ -67,26 +72,35 @@ impl Snapshot {
                 });
             }
         }
+        let found = self.first_by_key(wanted, request.k, stop)?;
+        hits.times.search += watch.lap();
+        for (number, candidate) in found.iter().enumerate() {
+            if number.is_multiple_of(LOOKS_PER_CHECK) {
+                stop.check()?;
+            }
+            let fields = &request.select.fields;
+            push_hit(self.view(), fields, candidate, 0.0, &mut hits)?;
+        }
+        hits.times.read += watch.lap();
+        Ok(hits)
+    }
+
+    /// The first `k` of these rows of each segment, then of each memtable, by key.
+    fn first_by_key(&self, wanted: Vec<Bitmap>, k: usize, stop: &Stop) -> Result<Vec<Candidate>> {
         let mut scan = Scan::new(self.clone(), None, Some(wanted), stop)?;
-        for found in 0..request.k {
-            if found.is_multiple_of(LOOKS_PER_CHECK) {
+        let mut found = Vec::new();
+        while found.len() < k {
+            if found.len().is_multiple_of(LOOKS_PER_CHECK) {
                 stop.check()?;
             }
             let Some(place) = scan.next_place(stop)? else {
                 break;
             };
-            let candidate = Candidate {
+            found.push(Candidate {
                 distance: 0.0,
                 place,
-            };
-            push_hit(
-                self.view(),
-                &request.select.fields,
-                &candidate,
-                0.0,
-                &mut hits,
-            )?;
+            });
         }
-        Ok(hits)
+        Ok(found)
     }
 }

@@ -61,6 +61,7 @@ mod read_only;
 mod repair;
 mod scan_resumes;
 mod search_contract;
+mod search_times;
 mod shaped_search;
 mod sparse;
 mod statistics_equal_count;

@@ -88,7 +88,9 @@ function latencySection(rows) {
 
 /** The days that rows are of, the newest first. */
 function daysOf(rows) {
-  return [...new Set(rows.map(({ date }) => date))].sort().toReversed()
+  return [...new Set(rows.map(({ date }) => date))].toSorted((one, other) =>
+    other.localeCompare(one),
+  )
 }
 
 function sectionsOf(bench, points, folder) {

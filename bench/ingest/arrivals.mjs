@@ -94,7 +94,9 @@ export async function paced(rate, seconds, round) {
   const { collection, asked } = state
   let drawn = round + 1
   const random = () => (drawn = (drawn * 48_271) % modulus) / modulus
-  const [waited, open] = [[], []]
+  const waited = []
+  /** @type {Promise<void>[]} */
+  const answers = []
   const ask = async (query, since) => {
     await collection.search(query)
     waited.push((performance.now() - since) * 1000)
@@ -104,9 +106,9 @@ export async function paced(rate, seconds, round) {
   for (let at = 0; due < started + seconds * 1000; at += 1) {
     due += (-Math.log(1 - random()) * 1000) / rate
     while (performance.now() < due) await new Promise((resolve) => setImmediate(resolve))
-    open.push(ask(asked[at % asked.length], due))
+    answers.push(ask(asked[at % asked.length], due))
   }
-  await Promise.all(open)
+  await Promise.all(answers)
   return latencyOf(waited)
 }
 

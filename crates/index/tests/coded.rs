@@ -118,7 +118,11 @@ fn a_scan_of_some_rows_finds_none_of_the_others() {
         let some = || (0..500).step_by(step);
         let (found, _) = scanned(&coded, &vectors, &rows[3], some(), &mut space);
         assert_eq!(found.len(), some().count().min(10));
-        assert!(found.iter().all(|&(row, _)| row as usize % step == 0));
+        assert!(
+            found
+                .iter()
+                .all(|&(row, _)| (row as usize).is_multiple_of(step))
+        );
     }
     let (found, _) = scanned(&coded, &vectors, &rows[3], std::iter::empty(), &mut space);
     assert_eq!(found, []);

@@ -143,7 +143,8 @@ mod tests {
 
     use super::*;
     use cairn_engine::{
-        Collection, Extra, IndexKind, KeyType, MetricName, Options, Schema, VectorField, VectorKind,
+        Collection, Extra, IndexKind, KeyType, MetricName, Options, Quantize, Schema, VectorField,
+        VectorKind,
     };
 
     fn collection() -> (Arc<Database>, Arc<Collection>) {
@@ -157,6 +158,7 @@ mod tests {
                 metric: MetricName::L2,
                 index: IndexKind::Auto,
                 kind: VectorKind::F32,
+                quantize: Quantize::None,
             }],
             fields: Vec::new(),
             extra: Extra::Allow,

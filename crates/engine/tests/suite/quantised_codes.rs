@@ -351,7 +351,7 @@ fn fields_that_are_not_quantised_are_refused_and_another_quantiser_is_another_sc
         field(l2, hnsw(), Quantize::Rabitq { bits: 9 }),
     ] {
         let what = format!("{wrong:?}");
-        let error = create(wrong).err().expect(&what);
+        let error = create(wrong).expect_err(&what);
         assert_eq!(error.code(), Code::InvalidArgument, "{what}");
         assert_eq!(text_of(&error, "field"), "vector", "{what}");
     }

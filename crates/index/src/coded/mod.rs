@@ -32,8 +32,8 @@ pub use scan::CodedSpace;
 /// Rows whose mean codes are written around.
 const MEAN_ROWS: usize = 4096;
 
-/// Rows that a codebook of 256 centroids learns from, for each centroid; see [`Pq::train`].
-const ROWS_PER_CENTROID: usize = 256;
+/// Rows that a codebook learns from, for each centroid: four times as many take four times as long, at every merge.
+const ROWS_PER_CENTROID: usize = 64;
 
 /// Rows that a worker takes at once.
 const PART_ROWS: usize = 512;

@@ -11,7 +11,7 @@ use cairn_engine::encryption::{KEY_BYTES, Key, NamedKey, key_id};
 use cairn_engine::{
     BackupOptions, Code, Collection, Compaction, Database, DeclaredField, Durability, Extra,
     Highlight, HnswSettings, IndexKind, Job, KeyType, Keys, Language, MetricName, Options,
-    Payloads, RepairOptions, Schema, SearchRequest, Select, SelectFields, Sources, Stop,
+    Payloads, Quantize, RepairOptions, Schema, SearchRequest, Select, SelectFields, Sources, Stop,
     TextSettings, Unarchive, Unlocked, VectorColumn, VectorField, VectorKind, VerifyOptions,
     WordSource, WriteBatch, WriteKind, WriteOptions, list_backups, prune_backups, repair, restore,
     verify_backup, verify_directory,
@@ -71,11 +71,7 @@ pub fn schema(graph: bool) -> Schema {
                 IndexKind::Auto
             },
             kind: VectorKind::F32,
-            quantize: if graph {
-                Quantize::Sq8
-            } else {
-                Quantize::None
-            },
+            quantize: if graph { Quantize::Sq8 } else { Quantize::None },
         }],
         fields: vec![DeclaredField {
             name: "t".into(),

@@ -46,13 +46,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     {
         if read.dim() <= DIM_MAX {
             let mut vectors = Vectors::with_capacity(read.dim(), rows.into());
-            (0..rows).for_each(|_| drop(vectors.push(&row(read.dim()))));
+            for _ in 0..rows {
+                vectors.push(&row(read.dim()));
+            }
             let query = Query::new(&row(read.dim()), vectors.stride());
             let (mut space, mut top) = (CodedSpace::default(), TopK::new(3));
             let (all, tie, never) = (0..rows.into(), |a: u32, b: u32| a.cmp(&b), || false);
-            let scanned = read.scan(
-                &vectors, &query, 3.3, all, tie, never, &mut space, &mut top,
-            );
+            let scanned = read.scan(&vectors, &query, 3.3, all, tie, never, &mut space, &mut top);
             assert!(scanned.is_ok());
         }
         let mut written = Vec::new();

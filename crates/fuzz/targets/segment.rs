@@ -9,7 +9,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let env = cairn_fuzz::env();
     let path = Path::new("/a.seg");
     cairn_fuzz::put(&env, path, bytes);
-    let Ok(reader) = SegmentReader::open(&env, path, None, &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17]) else {
+    let Ok(reader) = SegmentReader::open(
+        &env,
+        path,
+        None,
+        &[1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17],
+    ) else {
         return;
     };
     let _ = reader.verify_all();

@@ -30,9 +30,9 @@ pub enum KillPoint {
     K9SegmentCreated,
     /// Vectors written.
     K10Vectors,
-    /// Graph written.
+    /// The graph of a vector field written, if it has one: passed for each field.
     K11Graph,
-    /// Codes written (none yet: hit where they will go).
+    /// The codes of a vector field written, if it has any: passed for each field.
     K12Codes,
     /// Payload written.
     K13Payload,

@@ -39,15 +39,10 @@ pub(super) fn quantiser(vectors: &Vectors, metric: Metric) -> Option<Rabitq> {
     Rabitq::train(&sample, dim, config).ok()
 }
 
-/// How often as wide as stated a bound is that allows for so many deviations.
-pub(super) fn widening(deviations: f32) -> f32 {
-    deviations / EPSILON
-}
-
 /// The query's part of estimates whose error is allowed so many deviations.
 pub(super) fn allowing(base: Base, deviations: f32) -> Base {
     Base {
-        norm: base.norm * widening(deviations),
+        norm: base.norm * (deviations / EPSILON),
         ..base
     }
 }

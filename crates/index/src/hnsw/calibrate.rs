@@ -39,13 +39,7 @@ impl<T: Component> Graph<T> {
             config,
             workers,
             progress,
-            &|graph, asked| {
-                let Probe {
-                    query,
-                    ef,
-                    scratch,
-                    hits,
-                } = asked;
+            &|graph, query, ef, scratch, hits| {
                 graph.search(vectors, query, K, ef, |_| true, scratch, || false, hits)
             },
         )
@@ -88,13 +82,7 @@ impl<T: Component> Graph<T> {
         let sample = Sample::new(vectors, metric, rows, K, &counts, workers, progress)?;
         sample.points(workers, progress, &|row, ef, scratch, hits| {
             let query = Query::of(vectors.row(row), vectors.stride());
-            let asked = Probe {
-                query: &query,
-                ef,
-                scratch,
-                hits,
-            };
-            search(self, asked).expect("nobody stops it");
+            search(self, &query, ef, scratch, hits).expect("nobody stops it");
         })
     }
 }
@@ -121,13 +109,7 @@ impl Graph {
             config,
             workers,
             progress,
-            &|graph, asked| {
-                let Probe {
-                    query,
-                    ef,
-                    scratch,
-                    hits,
-                } = asked;
+            &|graph, query, ef, scratch, hits| {
                 let (all, never, space) = (|_| true, || false, &mut CodedSpace::default());
                 graph.search_coded(
                     vectors, coded, query, K, ef, all, scratch, space, never, hits,
@@ -137,16 +119,10 @@ impl Graph {
     }
 }
 
-/// One question of a calibration.
-struct Probe<'a, T: Component> {
-    query: &'a Query<T>,
-    ef: usize,
-    scratch: &'a mut Scratch,
-    hits: &'a mut Vec<Hit>,
-}
-
-/// How it is answered.
-type Search<'a, T> = dyn Fn(&Graph<T>, Probe<'_, T>) -> Result<Effort, Stopped> + Sync + 'a;
+/// How a question of a calibration is answered: about the `K` nearest, by a list of that length.
+type Search<'a, T> = dyn Fn(&Graph<T>, &Query<T>, usize, &mut Scratch, &mut Vec<Hit>) -> Result<Effort, Stopped>
+    + Sync
+    + 'a;
 
 /// The rows of `order` without some that are spread evenly over its second half, and those: nobody's
 /// way leads through the layers above by them.

@@ -80,6 +80,41 @@ fn every_dimension_of<T: Sample>(random: &mut Random) -> BTreeSet<&'static str> 
     ran
 }
 
+/// What users are told of `f32`: within a hundred-thousandth of the right number. Relative to the sum of
+/// what is added up: `l2` and `l1` add what is not negative, so that is the distance itself; products may
+/// cancel each other out, and then no sum in `f32` is near to what is left, relative to that.
+#[test]
+fn f32_is_within_a_hundred_thousandth() {
+    const RELATIVE: f64 = 1e-5;
+    /// Below this an `f32` has fewer bits.
+    const TINY: f64 = f32::MIN_POSITIVE as f64;
+    let mut random = Random::new("f32_is_within_a_hundred_thousandth");
+    let pool: Vec<f32> = samples(&mut random, 4 * DIM_MAX);
+    let mut worst = (0.0, String::new());
+    for metric in Metric::ALL {
+        let kernels = kernels::<f32>(metric);
+        for dim in 1..=DIM_MAX {
+            let mut pick = || {
+                let from = random.index(pool.len() - DIM_MAX);
+                prepare(metric, pool[from..from + dim].to_vec(), 0)
+            };
+            let (a, b) = (pick(), pick());
+            let exact = distance(metric, &a, &b);
+            let scale = exact.magnitude.max(TINY);
+            for kernels in &kernels {
+                let computed = kernels.one(&a, &b);
+                let off = (f64::from(computed) - exact.distance).abs() / scale;
+                let what = format!("{metric} {} dim={dim}", kernels.simd());
+                assert!(off <= RELATIVE, "{what}: {computed} is {off:e} off");
+                if off > worst.0 {
+                    worst = (off, what);
+                }
+            }
+        }
+    }
+    println!("at most {:e} off: {}", worst.0, worst.1);
+}
+
 /// Brings the part from `start` to unit length where the kernels expect it.
 fn prepare<T: Sample>(metric: Metric, mut vector: Vec<T>, start: usize) -> Vec<T> {
     if metric.normalises() && T::UNIT_COSINE {

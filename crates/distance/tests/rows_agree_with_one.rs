@@ -1,5 +1,5 @@
-//! `many` and `block` give the bits of `one`, row by row; `matrix` stays within the error bound, and
-//! over `i8` is exact as well. Rows outside the matrix are refused, whatever their number.
+//! `many` and `block` give the bits of `one`, row by row, at every dimension up to 256 and at larger odd
+//! ones; `matrix` stays within the error bound, and over `i8` is exact as well. Rows outside the matrix are refused, whatever their number.
 
 mod common;
 
@@ -9,6 +9,11 @@ use common::{Random, Sample, accepts, kernels, samples};
 
 const DIMS: [usize; 16] = [
     1, 2, 7, 8, 15, 16, 17, 31, 32, 48, 64, 100, 128, 129, 768, 784,
+];
+
+/// Odd ones beyond those that are all tried: a whole number of registers and a tail, of each length.
+const LARGE: [usize; 14] = [
+    257, 261, 319, 383, 385, 511, 513, 767, 1023, 1025, 1535, 2049, 3001, 4095,
 ];
 
 #[test]
@@ -27,13 +32,19 @@ fn rows_of_i8() {
 }
 
 fn rows_of<T: Sample>(random: &mut Random) {
-    for dim in DIMS {
-        for gap in [0, 1, 13] {
-            let (stride, count) = (dim + gap, 1 + random.index(40));
+    for dim in (1..=256).chain(LARGE) {
+        // At each dimension one more than the rows that a kernel takes together, at some many more.
+        let all = [0, 1, 13];
+        let (gaps, most, asked) = match DIMS.contains(&dim) {
+            true => (&all[..], 40, 60),
+            false => (&all[dim % 3..][..1], 12, 17),
+        };
+        for &gap in gaps {
+            let (stride, count) = (dim + gap, 1 + random.index(most));
             // The last row has no gap behind it.
             let base: Vec<T> = samples(random, stride * count - gap);
             let query: Vec<T> = samples(random, dim);
-            let rows: Vec<u32> = (0..60).map(|_| random.index(count) as u32).collect();
+            let rows: Vec<u32> = (0..asked).map(|_| random.index(count) as u32).collect();
             for metric in Metric::ALL {
                 for kernels in kernels::<T>(metric) {
                     let one = |row: usize| kernels.one(&query, &base[row * stride..][..dim]);

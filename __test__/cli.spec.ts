@@ -188,6 +188,19 @@ test('commands that read change nothing, and read beside a writer that holds the
     const verified = await cairn(place, 'verify')
     t.is(verified.code, 0)
     t.regex(verified.stderr, /another program writes this database: only its segments are checked/)
+    t.regex(verified.stderr, /\b0 files .*; 5 records are in logs alone, which were not checked\n$/)
+    const told = await cairn(place, 'verify', '--output', 'json')
+    const { notes } = JSON.parse(told.stdout) as {
+      notes: { kind: string; what: string; records: number }[]
+    }
+    t.deepEqual(
+      notes.map(({ kind, records }) => [kind, records]),
+      [
+        ['unchecked', 3],
+        ['unchecked', 2],
+      ],
+    )
+    t.regex(notes[0]?.what ?? '', /segments checked: 0;.*; 3 records are in the log alone$/)
     for (const command of [['compact'], ['backup', 'backups']]) {
       const { code, stdout, stderr } = await cairn(place, ...command)
       t.deepEqual([code, stdout], [1, ''], command[0])

@@ -240,7 +240,7 @@ test('a key can be overwritten as soon as open was called', async (t) => {
   const db = await opening
   const other = randomBytes(32)
   const rotated = Uint8Array.from(other)
-  const rotating = db.rotateKey({ key: other })
+  const rotating = db.rotateKey({ keyId: 'other', key: other })
   other.fill(0)
   await rotating
   await db.close()
@@ -260,6 +260,23 @@ test('memory takes a key, too', async (t) => {
   const db = await openFor(t, ':memory:', { encryption: { key: randomBytes(32) } })
   const docs = await db.collection('secretcollection', schema)
   await docs.upsert({ key: 'a', vector, fields: { secretfield: 'x' } })
-  await db.rotateKey({ key: randomBytes(32) })
+  await db.rotateKey({ keyId: 'second', key: randomBytes(32) })
   t.is(await docs.count(), 1)
+})
+
+test('a new key under the id of the current one is refused, and changes nothing', async (t) => {
+  const target = directoryHome.target(t)
+  const [first, second] = [randomBytes(32), randomBytes(32)]
+  const db = await filled(t, target, { encryption: { key: first } })
+  const namesake = () => db.rotateKey({ key: second })
+  const error = await fails(t, namesake, 'ERR_INVALID_ARGUMENT', { keyId: 'default' })
+  t.regex(error?.message ?? '', /it needs an id of its own/)
+  await db.rotateKey({ key: first })
+  await db.rotateKey({ keyId: 'second', key: second })
+  await fails(t, () => db.rotateKey({ keyId: 'second', key: first }), 'ERR_INVALID_ARGUMENT', {
+    keyId: 'second',
+  })
+  await db.close()
+  await fails(t, () => open(target, { encryption: { key: first } }), 'ERR_INVALID_ARGUMENT')
+  t.is(await count(target, { key: second }), 1519)
 })

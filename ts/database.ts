@@ -205,8 +205,8 @@ export interface Database extends AsyncDisposable {
    * encrypted with the new key, and files to come get a new one. The old key opens the database until this
    * resolves. After `ERR_IO` either key may be the one that opens it.
    *
-   * @throws {CairnError} `ERR_INVALID_ARGUMENT` for a database that is not encrypted; `ERR_NO_SPACE`,
-   * `ERR_IO`.
+   * @throws {CairnError} `ERR_INVALID_ARGUMENT` for a database that is not encrypted, and with `keyId` for a new
+   * key that has the id of the current one; `ERR_NO_SPACE`, `ERR_IO`.
    */
   rotateKey(encryption: Encryption, options?: CallOptions): Promise<void>
 

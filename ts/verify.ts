@@ -33,7 +33,7 @@ export interface Problem {
   readonly bytes: number
   /** Which rule is broken. */
   readonly what: string
-  /** Records that it touches; null where that cannot be told. */
+  /** Records that it touches; null where that cannot be told. Of what is `unchecked`, those that the log alone has. */
   readonly records: number | null
 }
 
@@ -126,7 +126,7 @@ const repairNames = new Set(['target', 'keepDoubtful', 'encryption', 'onProgress
  * @param path - The directory.
  * @returns A report, of a damaged database too.
  * @throws {CairnError} `ERR_LOCKED` when it is open, `ERR_NOT_FOUND`, `ERR_INVALID_ARGUMENT` with `keyId` for
- * a wrong key, or for a directory of backups, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be written on a disk that is not read-only.
+ * a wrong key, or for a directory of backups, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be read.
  */
 export async function verify(
   path: string,

@@ -513,6 +513,21 @@ export function databaseContract(home: Home): void {
     )
     await db.dropCollection('two')
     await fails(t, () => db.dropCollection('two'), 'ERR_NOT_FOUND')
+    const query = { vector: [1, 2] }
+    for (const call of [
+      () => one.get('a'),
+      () => one.count(),
+      () => one.search(query),
+      () => one.searchSync(query),
+      () => all(one),
+      () => one.upsert({ key: 'b', vector: [1, 2] }),
+      () => one.commit(),
+      () => one.compact(),
+      () => another.stats(),
+    ]) {
+      const error = await fails(t, call, 'ERR_CLOSED', { name: 'two' })
+      t.regex(error?.message ?? '', /^the collection was dropped/)
+    }
     t.deepEqual(
       (await db.listCollections()).map(({ name }) => name),
       ['docs', 'other'],

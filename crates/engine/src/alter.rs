@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::collection::Collection;
 use crate::database::Database;
-use crate::error::{Result, closed};
+use crate::error::Result;
 use crate::schema::Extra;
 use crate::stop::Stop;
 use crate::structure::{Alteration, Structure};
@@ -63,12 +63,12 @@ impl Database {
         let open = state.open.get(&collection.id());
         // It was dropped meanwhile, or is of another database.
         if !matches!(open, Some(Ok(open)) if Arc::ptr_eq(open, collection)) {
-            return Err(closed());
+            return Err(collection.gone());
         }
         let mut catalog = state.catalog.clone();
         let mut listed = catalog.collections.iter_mut();
         let entry = listed.find(|it| it.id == collection.id());
-        let entry = entry.ok_or_else(closed)?;
+        let entry = entry.ok_or_else(|| collection.gone())?;
         *entry = entry.clone().with(&next);
         let publish = || self.publish(&mut state, catalog);
         collection.alter(next, free, publish)

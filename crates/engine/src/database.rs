@@ -205,9 +205,10 @@ impl Database {
     /// A crash leaves a database that opens with the old key or with the new one, whole.
     ///
     /// # Errors
-    /// `ERR_INVALID_ARGUMENT` when the database is not encrypted; `ERR_LIMIT_EXCEEDED` for an id
-    /// that is empty or too long; `ERR_NO_SPACE`: nothing has changed. After `ERR_IO` either key
-    /// may be the one that opens, and the next rotation needs a reopen.
+    /// `ERR_INVALID_ARGUMENT` when the database is not encrypted, and naming `keyId` for another key under
+    /// the id of the current one; `ERR_LIMIT_EXCEEDED` for an id that is empty or too long;
+    /// `ERR_NO_SPACE`: nothing has changed. After `ERR_IO` either key may be the one that opens, and the
+    /// next rotation needs a reopen.
     pub fn rotate_key(&self, provider: &Arc<dyn KeyProvider>) -> Result<()> {
         // Held to the end: the directory must not be freed meanwhile.
         let _state = self.writable()?;
@@ -312,7 +313,11 @@ impl Database {
             let mut next = state.catalog.clone();
             next.collections.retain(|entry| entry.id != id);
             self.publish(&mut state, next)?;
-            (id, wal_dir, state.open.remove(&id))
+            let dropped = state.open.remove(&id);
+            if let Some(Ok(collection)) = &dropped {
+                collection.mark_dropped();
+            }
+            (id, wal_dir, dropped)
         };
         if let Some(Ok(collection)) = dropped {
             collection.abandon();

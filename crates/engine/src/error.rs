@@ -304,3 +304,9 @@ pub(crate) fn read_only() -> Error {
 pub(crate) fn closed() -> Error {
     Error::new(Code::Closed, "the database is closed")
 }
+
+/// What every call of a collection answers after that was dropped. No other code: its handle has ended, and
+/// whoever has one did not ask for a name that is not there.
+pub(crate) fn dropped(name: &str) -> Error {
+    Error::new(Code::Closed, "the collection was dropped").text("name", name)
+}

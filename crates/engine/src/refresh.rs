@@ -145,8 +145,9 @@ impl Database {
             gone
         };
         for collection in gone.into_values().flatten() {
-            // As in the process that dropped it: handles answer that it is closed.
-            collection.close()?;
+            // As in the process that dropped it: so its handles answer.
+            collection.mark_dropped();
+            collection.abandon();
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ pub struct Problem {
     pub bytes: u64,
     /// Which rule is broken.
     pub what: String,
-    /// Records it touches, where that can be told.
+    /// Records it touches, where that can be told; of what was not checked, those that are in no segment.
     pub records: Option<u64>,
 }
 

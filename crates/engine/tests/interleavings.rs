@@ -24,6 +24,7 @@ mod planted;
 mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -439,7 +440,11 @@ fn a_group_whose_sync_failed_is_never_seen_and_nothing_is_taken_after_it() {
         let nth = 1 + below(3) as u64;
         let faults = &scene.machine.env.faults;
         let passed = faults.hits(KillPoint::K5SyncIssued);
-        faults.arm(KillPoint::K5SyncIssued, passed + nth, FaultAction::Error);
+        faults.arm(
+            KillPoint::K5SyncIssued,
+            passed + nth,
+            FaultAction::Error(ErrorKind::Other),
+        );
         let unknown: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
         let seen: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
         let mut threads = Vec::new();

@@ -3,7 +3,7 @@
 //!
 //! The child runs three writers on two collections: upserts and deletes that replace each other,
 //! synced or handed to the kernel, committed in groups, flushed and merged all the time, with a
-//! graph in the larger segments. It says through a pipe what it begins and what was acknowledged.
+//! graph in the larger segments, of links in one collection and of links and codes in the other. It says through a pipe what it begins and what was acknowledged.
 //! It dies by SIGKILL: its own, at each of the steps K1 to K30, or ours, at any moment. It also
 //! records versions, makes backups and, of an encrypted database, changes the key, over and over. The directory is free at once, and each writer's records are those of its last
 //! acknowledged batch, or of the one it had begun, whole. Every backup is whole, the newest that was
@@ -38,7 +38,8 @@ const CHILD_FROM: &str = "CAIRN_KILL_FROM";
 const CHILD_FILLS: &str = "CAIRN_KILL_FILLS";
 
 const WRITERS: usize = 3;
-const COLLECTIONS: [&str; 2] = ["even", "odd"];
+/// One with links alone, one with links and codes.
+const COLLECTIONS: [(&str, IndexKind); 2] = [("even", IndexKind::Auto), ("odd", IndexKind::Qg)];
 /// Keys a writer uses in each collection, over and over.
 const RING: u64 = 700;
 const ROWS: u64 = 30;
@@ -47,14 +48,14 @@ const DIM: usize = 8;
 /// Which batch wrote each key of a writer.
 type Written = BTreeMap<u64, u64>;
 
-fn schema(dim: u32) -> Schema {
+fn schema(dim: u32, index: IndexKind) -> Schema {
     Schema {
         key: KeyType::U64,
         vectors: vec![VectorField {
             name: "v".into(),
             dim,
             metric: MetricName::L2,
-            index: IndexKind::Auto,
+            index,
             kind: VectorKind::F32,
             quantize: Quantize::None,
         }],
@@ -158,8 +159,8 @@ fn child() {
         .collect();
     let env = Env::os(2);
     let database = open_in(&env, Path::new(&dir), small());
-    let collections = COLLECTIONS.map(|name| {
-        let schema = Some(schema(DIM as u32));
+    let collections = COLLECTIONS.map(|(name, index)| {
+        let schema = Some(schema(DIM as u32, index));
         database.collection(name, schema).expect("a collection")
     });
     std::thread::scope(|scope| {
@@ -170,7 +171,7 @@ fn child() {
                 for number in from.. {
                     write(collections, writer, number);
                     match writer {
-                        0 if number % 12 == 0 => merge(collections, number),
+                        0 if number % 12 == 0 => merge(collections, number / 12),
                         1 if number % 3 == 0 => record_and_back_up(database, env, dir),
                         2 if crash::sealed::is_on() => rotate(database),
                         _ => {}
@@ -360,7 +361,7 @@ impl Survivor {
         let made = restore(&env, &source, &target, Some(newest), None, &small(), &job);
         made.unwrap_or_else(|error| panic!("{what}: {error}"));
         let database = open(&target, small());
-        let found = COLLECTIONS.map(|name| {
+        let found = COLLECTIONS.map(|(name, _)| {
             let collection = database.open_collection(name);
             // It may have been made between the two.
             collection.map_or_else(|_| Written::new(), |collection| read(&collection))
@@ -384,7 +385,7 @@ impl Survivor {
     /// Opens the database and holds every record against what the child said.
     fn check(&mut self, began: [u64; WRITERS], acknowledged: [u64; WRITERS], what: &str) {
         let database = open(&self.path(), small());
-        let found = COLLECTIONS.map(|name| match database.open_collection(name) {
+        let found = COLLECTIONS.map(|(name, _)| match database.open_collection(name) {
             Ok(collection) => read(&collection),
             // Killed before it was created.
             Err(error) => {
@@ -477,7 +478,9 @@ fn killed_at_each_step_of_the_commit_path() {
     let mut kills = 0;
     for point in KillPoint::ALL {
         for most in [2, 2, 5, 8, 12] {
-            let pass = 1 + rng.below(most);
+            // Each pass of these takes a graph over more than a thousand records.
+            let of_graphs = matches!(point, KillPoint::K11Graph | KillPoint::K12Codes);
+            let pass = 1 + rng.below(if of_graphs { 2 } else { most });
             let fail = format!("K{}:{pass}:kill", point as u8);
             let what = format!("killed at {point:?}, pass {pass}");
             survivor.run(Some(fail), None, &what);
@@ -558,7 +561,7 @@ fn large() -> Options {
 /// The child that leaves a long log behind.
 fn fill(dir: &Path) {
     let database = open(dir, large());
-    let collection = database.collection("points", Some(schema(FILL_DIM)));
+    let collection = database.collection("points", Some(schema(FILL_DIM, IndexKind::Auto)));
     let collection = collection.expect("a collection");
     let mut rng = Rng::new(1);
     let dim = FILL_DIM as usize;

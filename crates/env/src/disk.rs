@@ -37,6 +37,12 @@ pub trait Disk: Send + Sync + 'static {
     /// Takes the exclusive lock on the file at `path` (created if missing), or `None` when
     /// another holder, in this process or any other, has it. Freed on drop and when the holder dies.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>>;
+    /// As [`Disk::lock`], of a file that is there and may be read: nothing is created, and no right to
+    /// write is needed. `NotFound` if there is no such file.
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
+        self.open(path, Access::Read)?;
+        self.lock(path)
+    }
     /// Bytes that may still be written below `dir`.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }

@@ -3,7 +3,6 @@
 //! Without the `failpoints` feature [`Faults`] is empty and [`Faults::hit`] is
 //! inlined to nothing.
 
-#[cfg(not(feature = "failpoints"))]
 use std::io;
 
 /// The steps at which a process may die or an error may strike (K1-K30).
@@ -30,11 +29,12 @@ pub enum KillPoint {
     K9SegmentCreated,
     /// Vectors written.
     K10Vectors,
-    /// The graph of a vector field written, if it has one: passed for each field.
+    /// A graph of links alone (HNSW) written. Passed once for each; segments of flushes have none.
     K11Graph,
-    /// The codes of a vector field written, if it has any: passed for each field.
+    /// Codes written: a quantised graph, of which links and codes are one section, or the codes of a
+    /// field. Passed once for each. Codes that memory makes for itself are never written.
     K12Codes,
-    /// Payload written.
+    /// Payload written, with the indexes of fields and the words of texts.
     K13Payload,
     /// Keys, key index and deletion bitmaps written.
     K14Keys,
@@ -112,8 +112,9 @@ impl KillPoint {
 /// What happens at a fail point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultAction {
-    /// The step fails with an I/O error.
-    Error,
+    /// The step fails with an I/O error of this kind: `StorageFull` is a full disk, `Other` one that
+    /// breaks.
+    Error(io::ErrorKind),
     /// The thread panics.
     Panic,
     /// The process ends at once, as by SIGKILL.
@@ -124,9 +125,8 @@ pub enum FaultAction {
 
 #[cfg(feature = "failpoints")]
 mod table {
-    use super::{FaultAction, KillPoint};
+    use super::{FaultAction, KillPoint, io};
     use parking_lot::Mutex;
-    use std::io;
     use std::sync::Arc;
 
     type Observer = Arc<dyn Fn(KillPoint) + Send + Sync>;
@@ -146,7 +146,16 @@ mod table {
 
     impl Faults {
         /// Reads `CAIRN_FAIL`, such as `K6:3:kill` or `K3:1:error,K9:1:panic`: at the n-th
-        /// pass of that point, do that.
+        /// pass of that point, do that. The actions:
+        ///
+        /// | Spelling | What happens |
+        /// |---|---|
+        /// | `kill` | the process ends, as by SIGKILL |
+        /// | `panic` | the thread panics |
+        /// | `sleep<ms>` | the thread sleeps |
+        /// | `error`, `error=EIO` | the step fails: the disk breaks |
+        /// | `error=ENOSPC`, `error=EDQUOT` | it fails: the disk is full, the quota is |
+        /// | `error=EACCES`, `error=EROFS` | it fails: it is not allowed, the disk is read-only |
         ///
         /// # Panics
         /// If the variable cannot be read as such a list.
@@ -162,17 +171,7 @@ mod table {
                         .parse()
                         .expect("a fail point number in CAIRN_FAIL");
                     let pass = next().parse().expect("a pass number in CAIRN_FAIL");
-                    let action = match next() {
-                        "error" => FaultAction::Error,
-                        "panic" => FaultAction::Panic,
-                        "kill" => FaultAction::Kill,
-                        other => FaultAction::SleepMs(
-                            other
-                                .trim_start_matches("sleep")
-                                .parse()
-                                .expect("sleep<ms>"),
-                        ),
-                    };
+                    let action = action(next());
                     faults.arm(KillPoint::ALL[usize::from(number) - 1], pass, action);
                 }
             }
@@ -220,8 +219,9 @@ mod table {
             }
             match action {
                 None => Ok(()),
-                Some(FaultAction::Error) => {
-                    Err(io::Error::other(format!("injected error at={point:?}")))
+                Some(FaultAction::Error(kind)) => {
+                    let what = format!("injected error at={point:?}");
+                    Err(io::Error::new(kind, what))
                 }
                 Some(FaultAction::Panic) => panic!("injected panic at={point:?}"),
                 Some(FaultAction::Kill) => kill(),
@@ -230,6 +230,35 @@ mod table {
                     Ok(())
                 }
             }
+        }
+    }
+
+    /// What a rule of `CAIRN_FAIL` asks for.
+    fn action(spelling: &str) -> FaultAction {
+        if let Some(name) = spelling.strip_prefix("error=") {
+            return FaultAction::Error(kind(name));
+        }
+        match spelling {
+            "error" => FaultAction::Error(io::ErrorKind::Other),
+            "panic" => FaultAction::Panic,
+            "kill" => FaultAction::Kill,
+            other => {
+                let ms = other.strip_prefix("sleep").map(str::parse);
+                FaultAction::SleepMs(ms.and_then(Result::ok).expect("sleep<ms>"))
+            }
+        }
+    }
+
+    /// An error by the name that Unix has for it. Kinds and not numbers: those differ from one operating
+    /// system to another, and it is the kind that whoever meets it goes by.
+    fn kind(name: &str) -> io::ErrorKind {
+        match name {
+            "EIO" => io::ErrorKind::Other,
+            "ENOSPC" => io::ErrorKind::StorageFull,
+            "EDQUOT" => io::ErrorKind::QuotaExceeded,
+            "EACCES" => io::ErrorKind::PermissionDenied,
+            "EROFS" => io::ErrorKind::ReadOnlyFilesystem,
+            other => panic!("no error of CAIRN_FAIL is called {other}"),
         }
     }
 

@@ -104,27 +104,18 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
-        // If the file was unlinked between our open and our lock, we hold a lock on a file
-        // without a name. A few rounds settle it; a name that changes faster than that
-        // belongs to somebody else.
-        const ROUNDS: usize = 16;
-        for _ in 0..ROUNDS {
-            let file = platform::options(Access::Write)
+        lock(
+            path,
+            platform::options(Access::Write)
                 .create(true)
-                .truncate(false)
-                .open(path)
-                .map_err(|error| platform::name_open_error(error, path))?;
-            refuse_irregular(&file)?;
-            match file.try_lock() {
-                Ok(()) if platform::is_still_at(&file, path)? => {
-                    return Ok(Some(Box::new(OsLock { file })));
-                }
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-        }
-        Ok(None)
+                .truncate(false),
+        )
+    }
+
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
+        // Network file systems make a lock on ranges of it, and that takes a right to write.
+        lock(path, &platform::options(Access::Read))
+            .or_else(|_| lock(path, &platform::options(Access::Write)))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -218,6 +209,29 @@ fn extend(file: &File, len: u64) -> io::Result<()> {
         file.set_len(len)?;
     }
     Ok(())
+}
+
+/// Opens a file with these options and takes its lock, unless somebody has it.
+fn lock(path: &Path, options: &fs::OpenOptions) -> io::Result<Option<Box<dyn DirLock>>> {
+    // If the file was unlinked between our open and our lock, we hold a lock on a file
+    // without a name. A few rounds settle it; a name that changes faster than that
+    // belongs to somebody else.
+    const ROUNDS: usize = 16;
+    for _ in 0..ROUNDS {
+        let file = options
+            .open(path)
+            .map_err(|error| platform::name_open_error(error, path))?;
+        refuse_irregular(&file)?;
+        match file.try_lock() {
+            Ok(()) if platform::is_still_at(&file, path)? => {
+                return Ok(Some(Box::new(OsLock { file })));
+            }
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 fn refuse_irregular(file: &File) -> io::Result<()> {

@@ -2,6 +2,7 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -19,7 +20,11 @@ fn every_point_has_its_number() {
 #[test]
 fn an_error_strikes_at_its_pass_alone() {
     let faults = Faults::default();
-    faults.arm(KillPoint::K6Synced, 2, FaultAction::Error);
+    faults.arm(
+        KillPoint::K6Synced,
+        2,
+        FaultAction::Error(io::ErrorKind::Other),
+    );
     assert!(faults.hit(KillPoint::K6Synced).is_ok());
     assert!(faults.hit(KillPoint::K5SyncIssued).is_ok());
     let error = faults.hit(KillPoint::K6Synced).unwrap_err();
@@ -30,11 +35,36 @@ fn an_error_strikes_at_its_pass_alone() {
 }
 
 #[test]
+fn an_error_is_of_the_kind_that_was_asked_for() {
+    use io::ErrorKind::{Other, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let faults = Faults::default();
+    let kinds = [
+        Other,
+        StorageFull,
+        QuotaExceeded,
+        PermissionDenied,
+        ReadOnlyFilesystem,
+    ];
+    for (pass, kind) in (1..).zip(kinds) {
+        faults.arm(
+            KillPoint::K18ManifestWritten,
+            pass,
+            FaultAction::Error(kind),
+        );
+    }
+    for kind in kinds {
+        let error = faults.hit(KillPoint::K18ManifestWritten).unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(error.to_string(), "injected error at=K18ManifestWritten");
+    }
+    assert!(faults.hit(KillPoint::K18ManifestWritten).is_ok());
+}
+
+#[test]
 fn clones_share_the_table() {
     let faults = Faults::default();
-    faults
-        .clone()
-        .arm(KillPoint::K1Validated, 1, FaultAction::Error);
+    let error = FaultAction::Error(io::ErrorKind::Other);
+    faults.clone().arm(KillPoint::K1Validated, 1, error);
     assert!(faults.hit(KillPoint::K1Validated).is_err());
     assert_eq!(faults.clone().hits(KillPoint::K1Validated), 1);
 }
@@ -66,7 +96,8 @@ fn the_observer_sees_every_pass_before_it_strikes() {
     let (notes, inner) = (Arc::clone(&seen), faults.clone());
     // It may look at the table itself.
     faults.observe(move |point| notes.lock().push((point, inner.hits(point))));
-    faults.arm(KillPoint::K8Acknowledged, 1, FaultAction::Error);
+    let error = FaultAction::Error(io::ErrorKind::Other);
+    faults.arm(KillPoint::K8Acknowledged, 1, error);
     assert!(faults.hit(KillPoint::K7Applied).is_ok());
     assert!(faults.hit(KillPoint::K8Acknowledged).is_err());
     assert_eq!(
@@ -118,12 +149,35 @@ fn rules_in_the_environment_are_a_list() {
 }
 
 #[test]
+fn the_environment_names_errors_as_unix_does() {
+    use io::ErrorKind::{Other, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    for (spelling, kind) in [
+        ("error", Other),
+        ("error=EIO", Other),
+        ("error=ENOSPC", StorageFull),
+        ("error=EDQUOT", QuotaExceeded),
+        ("error=EACCES", PermissionDenied),
+        ("error=EROFS", ReadOnlyFilesystem),
+    ] {
+        let output = child(&format!("K6:2:{spelling}"));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(passes(&output), 2, "{spelling}: {said}");
+        assert!(said.contains(&format!("{kind:?}")), "{spelling}: {said}");
+    }
+    for wrong in ["error=", "error=ENONSENSE", "errors", "sleep", "12"] {
+        let output = child(&format!("K6:2:{wrong}"));
+        assert!(!output.status.success(), "{wrong} says nothing");
+    }
+}
+
+#[test]
 #[ignore = "runs as a child of other tests"]
 fn child_passes_k6_three_times() {
     let env = Env::memory(1);
     for _ in 0..3 {
-        if env.faults.hit(KillPoint::K6Synced).is_ok() {
-            println!("went on");
+        match env.faults.hit(KillPoint::K6Synced) {
+            Ok(()) => println!("went on"),
+            Err(error) => println!("failed: {:?}", error.kind()),
         }
     }
 }

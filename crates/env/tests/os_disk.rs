@@ -162,6 +162,58 @@ fn one_of_many_gets_the_lock() -> io::Result<()> {
     Ok(())
 }
 
+/// Who may only read is kept out by a writer, and keeps writers out.
+#[test]
+fn a_lock_that_is_there_is_taken_without_a_right_to_write() -> io::Result<()> {
+    let temp = Temp::new("reads");
+    let path = temp.at("LOCK");
+    let missing = OsDisk.lock_existing(&path).err();
+    assert_eq!(missing.map(|it| it.kind()), Some(ErrorKind::NotFound));
+    assert_eq!(OsDisk.entry(&path)?, None, "nothing is made");
+
+    let writer = OsDisk.lock(&path)?;
+    assert!(writer.is_some() && OsDisk.lock_existing(&path)?.is_none());
+    drop(writer);
+    let modes = |file, dir| -> io::Result<()> {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(file))?;
+        std::fs::set_permissions(&temp.0, PermissionsExt::from_mode(dir))
+    };
+    modes(0o400, 0o500)?;
+    let reader = OsDisk.lock_existing(&path)?;
+    assert!(reader.is_some());
+    // A superuser may write whatever the modes say: what counts is what was asked for.
+    #[cfg(target_os = "linux")]
+    assert_eq!(opened_to_write(&path)?, [false]);
+    assert!(OsDisk.lock_existing(&path)?.is_none());
+    modes(0o600, 0o700)?;
+    assert!(OsDisk.lock(&path)?.is_none());
+    drop(reader);
+    assert!(OsDisk.lock(&path)?.is_some());
+    let link = temp.at("link");
+    symlink(&path, &link)?;
+    let refused = OsDisk.lock_existing(&link).err();
+    assert_eq!(refused.map(|it| it.kind()), Some(ErrorKind::InvalidInput));
+    Ok(())
+}
+
+/// Of each handle that this process has of a file, whether it may write.
+#[cfg(target_os = "linux")]
+fn opened_to_write(path: &Path) -> io::Result<Vec<bool>> {
+    let mut found = Vec::new();
+    for handle in std::fs::read_dir("/proc/self/fd")? {
+        let handle = handle?;
+        if std::fs::read_link(handle.path()).is_ok_and(|it| it == path) {
+            let info = Path::new("/proc/self/fdinfo").join(handle.file_name());
+            let info = std::fs::read_to_string(info)?;
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            // In octal; the last two bits are 0 for reading, 1 and 2 where it may write.
+            let last = flags.and_then(|flags| flags.trim().chars().last()?.to_digit(8));
+            found.push(last.unwrap() & 0b11 != 0);
+        }
+    }
+    Ok(found)
+}
+
 #[test]
 fn the_lock_of_a_killed_process_is_free() -> io::Result<()> {
     let temp = Temp::new("kill");

@@ -31,7 +31,7 @@ pub struct BindingProblem {
     pub bytes: f64,
     /// Which rule is broken.
     pub what: String,
-    /// Records it touches, where that can be told.
+    /// Records it touches, where that can be told; of what is unchecked, those in no segment.
     pub records: Option<f64>,
 }
 

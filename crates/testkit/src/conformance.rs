@@ -295,9 +295,16 @@ fn locks_exclude(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<()> {
         refused.join().expect("the thread does not panic")
     });
     assert!(elsewhere?, "threads exclude each other");
+    assert!(disk.lock_existing(&path)?.is_none());
     drop(held);
     assert!(disk.lock(&path)?.is_some(), "freed on drop");
     assert_eq!(disk.entry(&path)?, Some(EntryKind::File));
+    let held = disk.lock_existing(&path)?;
+    assert!(held.is_some() && disk.lock(&path)?.is_none());
+    let none = dir.join("NONE");
+    let missing = disk.lock_existing(&none).err();
+    assert_eq!(missing.map(|it| it.kind()), Some(ErrorKind::NotFound));
+    assert_eq!(disk.entry(&none)?, None, "it makes nothing");
     Ok(())
 }
 

@@ -18,12 +18,15 @@ export const verify: Command = {
   summary: 'Check every byte of every file, and print what is wrong.',
   details:
     'Ends with 6 when something is. Writes nothing. Of a database that another program writes, segments\n' +
-    'alone are checked, and a line on stderr says so. Of an encrypted one without its key, checksums are.',
+    'alone are checked; stderr says so, and how many records are in none. Of an encrypted one without its\n' +
+    'key, checksums are.',
   flags: {},
   run: async (call) => {
     const report = await checkBeside(call)
     const { files, bytes, problems, notes } = report
-    call.tell(`${files} files and ${bytes} bytes checked, ${problems.length} problems`)
+    const left = recordsIn(notes.filter(({ kind }) => kind === 'unchecked'))
+    const rest = left === 0 ? '' : `; ${left} records are in logs alone, which were not checked`
+    call.tell(`${files} files and ${bytes} bytes checked, ${problems.length} problems${rest}`)
     const rows = [...problems.map(asRow('problem')), ...notes.map(asRow('note'))]
     return {
       value: report,
@@ -35,6 +38,10 @@ export const verify: Command = {
       exitCode: report.ok ? exitCodes.ok : exitCodes.partial,
     }
   },
+}
+
+function recordsIn(problems: readonly Problem[]): number {
+  return problems.reduce((sum, { records }) => sum + (records ?? 0), 0)
 }
 
 function asRow(severity: 'problem' | 'note') {

@@ -14,7 +14,7 @@ use cairn_env::{Bug, KillPoint, Lane, planted};
 use cairn_storage::{FrameToWrite, Wal};
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
-use crate::error::{Code, Error, Result, closed};
+use crate::error::{Code, Error, Result};
 use crate::expiry::Moment;
 use crate::frame::{Changes, KIND_CHANGES, KIND_KEYED_CHANGES};
 use crate::idempotency::{self, Outcome};
@@ -122,7 +122,7 @@ impl Collection {
             // nothing may come after what it made durable.
             if self.is_closed() && !planted(Bug::AcceptsWhileClosing) {
                 drop(queue);
-                submission.reply.send(Err(closed()));
+                submission.reply.send(Err(self.gone()));
                 return false;
             }
             queue.waiting.push_back(submission);

@@ -61,8 +61,8 @@ impl Collection {
                 this.compact_in_background()
             };
             match compacted {
-                // A job that merges looks again when it ends.
-                Ok(()) if this.compacting.is_locked() => {}
+                // A job that merges, or is about to, looks again when it ends.
+                Ok(()) if this.compacting.is_locked() || this.is_awaited() => {}
                 // What came since the last look found this one still running.
                 Ok(()) => this.schedule_compaction(),
                 // It is tried again when the next flush ends, not at once.
@@ -78,7 +78,13 @@ impl Collection {
             return Ok(());
         };
         loop {
-            self.compaction_cancel.store(false, Ordering::Release);
+            // In this order, and the other way round where a job begins: either it is seen here, or what
+            // it sets stays set. Otherwise the two could miss each other, and the job would wait for the
+            // lock as long as there is something to merge: as long as writers write.
+            self.compaction_cancel.store(false, Ordering::SeqCst);
+            if self.is_awaited() {
+                return Ok(());
+            }
             let mut job = self.background_job();
             job.stop = job.stop.when(Arc::clone(&self.compaction_cancel));
             self.wait_for_pause(&job);
@@ -138,7 +144,8 @@ impl Collection {
 
     fn merge_all(self: &Arc<Self>, job: &Job) -> Result<()> {
         // A merge that runs now would be merged again.
-        self.compaction_cancel.store(true, Ordering::Release);
+        let _until_the_end = Awaited::of(self);
+        self.compaction_cancel.store(true, Ordering::SeqCst);
         let _one_at_a_time = self.compacting.lock();
         let view = self.view.load_full();
         let settled = match &view.segments[..] {
@@ -163,6 +170,10 @@ impl Collection {
             self.merge(&first, None, &quiet)?;
         }
         self.merge(&self.view.load_full().segments, None, &job)
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.compactions_awaited.load(Ordering::SeqCst) > 0
     }
 
     /// What gets a graph before `inputs` are merged, because that takes much longer: every search
@@ -315,6 +326,24 @@ impl Collection {
             rows as u64 * (graph + codes) as u64
         };
         self.stored().vectors.iter().enumerate().map(of_field).sum()
+    }
+}
+
+/// A compaction that somebody waits for, until it ends in any way.
+struct Awaited<'a>(&'a Collection);
+
+impl<'a> Awaited<'a> {
+    fn of(collection: &'a Collection) -> Self {
+        collection
+            .compactions_awaited
+            .fetch_add(1, Ordering::SeqCst);
+        Self(collection)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.compactions_awaited.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

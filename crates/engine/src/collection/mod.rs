@@ -30,7 +30,7 @@ use cairn_storage::Wal;
 
 use crate::batch::{WriteBatch, WriteOptions, WriteResult};
 use crate::block_cache::BlockCache;
-use crate::error::{Error, Result, closed, poisoned, read_only};
+use crate::error::{Error, Result, closed, dropped, poisoned, read_only};
 use crate::expiry::{Latest, Moment};
 use crate::idempotency::{self, Ledger};
 use crate::manifest::Manifest;
@@ -93,9 +93,13 @@ pub struct Collection {
     compacting: Mutex<()>,
     /// Set while a compaction that a larger one makes pointless should end.
     compaction_cancel: Arc<StopFlag>,
+    /// Compactions that somebody has asked for and that have not ended: the background begins none.
+    compactions_awaited: AtomicU64,
     backlog: Mutex<Backlog>,
     backlog_changed: Condvar,
     closed: AtomicBool,
+    /// Set before it is closed for having been dropped.
+    dropped: AtomicBool,
     /// Set by `close()`: background work ends early.
     ending: Arc<StopFlag>,
     background_error: Mutex<Option<BackgroundError>>,
@@ -115,6 +119,8 @@ struct Core {
     wal: Option<Wal>,
     /// A publication failed or the writer panicked: nothing more is written until reopened.
     poisoned: bool,
+    /// The name that it was dropped by, where it was.
+    dropped: Option<String>,
     /// Live records, those of the running group included.
     live: u64,
     /// Rows of segments that were deleted since the last memtable began.
@@ -132,6 +138,9 @@ impl Core {
 
     /// The log, unless nothing more is written.
     fn writable(&self) -> Result<&Wal> {
+        if let Some(name) = &self.dropped {
+            return Err(dropped(name));
+        }
         let wal = self.wal.as_ref().ok_or_else(closed)?;
         if self.is_poisoned() {
             return Err(poisoned());
@@ -354,13 +363,24 @@ impl Collection {
         Ok(())
     }
 
+    /// Says that no catalog lists it any more: what its handles answer from now on. It is still to be
+    /// [abandoned](Self::abandon).
+    pub(crate) fn mark_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
     /// Closes without making anything durable: the files are about to be removed.
     pub(crate) fn abandon(self: &Arc<Self>) {
         // First, so that who is told that it takes nothing more can see that it is gone.
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.core.lock().poisoned = true;
+        let name = self.is_dropped().then(|| self.name());
+        {
+            let mut core = self.core.lock();
+            core.poisoned = true;
+            core.dropped = name;
+        }
         // What it says is lost was to be removed.
         let _ = self.shut();
     }
@@ -394,9 +414,22 @@ impl Collection {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.is_closed() {
-            return Err(closed());
+            return Err(self.gone());
         }
         Ok(())
+    }
+
+    /// Why nothing can be done with it any more.
+    pub(crate) fn gone(&self) -> Error {
+        if self.is_dropped() {
+            dropped(&self.name.read())
+        } else {
+            closed()
+        }
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
     }
 
     fn is_closed(&self) -> bool {

@@ -168,6 +168,7 @@ fn assemble(
         core: Mutex::new(Core {
             wal,
             poisoned: false,
+            dropped: None,
             live: view.count,
             buried: 0,
             ledger,
@@ -183,9 +184,11 @@ fn assemble(
         flushing: Mutex::new(()),
         compacting: Mutex::new(()),
         compaction_cancel: Arc::default(),
+        compactions_awaited: AtomicU64::new(0),
         backlog: Mutex::new(Backlog::default()),
         backlog_changed: Condvar::new(),
         closed: AtomicBool::new(false),
+        dropped: AtomicBool::new(false),
         ending: Arc::default(),
         background_error: Mutex::new(None),
     });

@@ -6,7 +6,8 @@ use cairn_storage::{LogFile, Wal};
 
 use crate::error::Result;
 use crate::stop::Job;
-use crate::verify::{Checker, ProblemKind, Report, Unreadable};
+use crate::verify::{Checker, Problem, ProblemKind, Report, Unreadable};
+use crate::view::View;
 
 use super::Collection;
 
@@ -15,7 +16,8 @@ impl Collection {
     /// reports all that is wrong.
     ///
     /// Of a log that is being written, what lies behind its last frame is not looked at; of a
-    /// collection that was opened for reading, only its segments are; a note says so.
+    /// collection that was opened for reading, only its segments are; a note says so, and how many
+    /// records are in none of them.
     ///
     /// # Errors
     /// `ERR_CLOSED`, `ERR_ABORTED`, `ERR_IO`.
@@ -52,12 +54,35 @@ impl Collection {
             checker.report.files += 1;
         }
         if self.read_only {
-            let what =
-                "opened for reading: the segments that are open were checked, and nothing else";
-            checker.note(ProblemKind::Unchecked, self.dirs.root.clone(), what);
+            checker.report.add(self.unchecked(&view));
             return Ok(());
         }
         self.verify_log(checker)
+    }
+
+    /// What a check leaves out that may read and no more: the rest is its writer's to change meanwhile.
+    fn unchecked(&self, view: &View) -> Problem {
+        let at = self.moment(view.lsn);
+        let in_log = view
+            .memtables
+            .iter()
+            .map(|it| it.table.visible(it.rows, at));
+        let (in_log, segments) = (in_log.sum::<usize>(), view.segments.len());
+        let mut what = format!(
+            "opened for reading; segments checked: {segments}; not checked: deletions, manifest, log"
+        );
+        if in_log > 0 {
+            what += &format!("; {in_log} records are in the log alone");
+        }
+        Problem {
+            kind: ProblemKind::Unchecked,
+            file: self.dirs.root.clone(),
+            section: None,
+            offset: 0,
+            bytes: 0,
+            what,
+            records: Some(in_log as u64),
+        }
     }
 
     /// Checks the log as far as it is written now. A file may be released, and taken for another

@@ -194,9 +194,11 @@ impl Builder<'_> {
         // Each goes when it is written: it is as large as the vectors of short rows.
         for (field, Indexed { graph, codes }) in indexed.into_iter().enumerate() {
             if let Some((graph, curve)) = graph {
-                let id = match graph {
-                    FieldGraph::Quantised(_) => sections::quantised_graph(field),
-                    _ => sections::graph(field),
+                let (id, written) = match graph {
+                    FieldGraph::Quantised(_) => {
+                        (sections::quantised_graph(field), KillPoint::K12Codes)
+                    }
+                    _ => (sections::graph(field), KillPoint::K11Graph),
                 };
                 writer.begin(id, 0)?;
                 graph.write(|bytes| {
@@ -204,12 +206,12 @@ impl Builder<'_> {
                     writer.write(bytes)
                 })?;
                 writer.end()?;
+                faults.hit(written)?;
                 if let Some(curve) = curve {
                     let id = sections::calibration(field);
                     write_section(&mut writer, id, 0, &curve.to_bytes())?;
                 }
             }
-            faults.hit(KillPoint::K11Graph)?;
             if let Some(codes) = codes {
                 writer.begin(sections::codes(field), 0)?;
                 if let Codes::Made(coded) = codes {
@@ -219,8 +221,8 @@ impl Builder<'_> {
                     })?;
                 }
                 writer.end()?;
+                faults.hit(KillPoint::K12Codes)?;
             }
-            faults.hit(KillPoint::K12Codes)?;
         }
         self.write_payloads(&mut writer, &origins)?;
         faults.hit(KillPoint::K13Payload)?;

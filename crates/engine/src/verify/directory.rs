@@ -37,8 +37,7 @@ use super::{Checker, Expected, ProblemKind, Report, Unlocked, Unreadable, Verify
 /// # Errors
 /// `ERR_LOCKED` when a writer has it open (its own `verify` checks it), `ERR_NOT_FOUND` when there
 /// is no directory, `ERR_INVALID_ARGUMENT` for a wrong key, or one for a database that is not
-/// encrypted, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be opened for writing on a disk that
-/// is not read-only.
+/// encrypted, `ERR_ABORTED`, `ERR_IO`, also when `LOCK` may not be read.
 pub fn verify_directory(
     env: &Env,
     dir: &Path,
@@ -110,9 +109,10 @@ pub(crate) fn unlock(
     Ok(Unlocked::ChecksumsOnly)
 }
 
-/// Takes the lock of a directory that is there, without making anything. None is held where the disk
-/// is read-only, because nobody else can write there either, and where there is no lock file to take:
-/// a writer that opens the directory meanwhile makes one, and what it changes may be told as damage.
+/// Takes the lock of a directory that is there, without making anything and without a right to write: its
+/// files may be somebody else's. None is held where the disk is read-only and gives no locks, because nobody
+/// else can write there either, and where there is no lock file to take: a writer that opens the directory
+/// meanwhile makes one, and what it changes may be told as damage.
 pub(crate) fn lock_quietly(env: &Env, dir: &Path) -> Result<Option<Box<dyn DirLock>>> {
     let there = env
         .disk
@@ -136,18 +136,14 @@ pub(crate) fn lock_quietly(env: &Env, dir: &Path) -> Result<Option<Box<dyn DirLo
     if there.map_err(StorageError::io("entry", &path))? != Some(EntryKind::File) {
         return Ok(None);
     }
-    match env.disk.open(&path, Access::Write) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(None),
-        Err(error) => return Err(StorageError::io("open", &path)(error).into()),
-    }
-    let lock = env.disk.lock(&path);
-    match lock.map_err(StorageError::io("lock", &path))? {
-        Some(lock) => Ok(Some(lock)),
-        None => {
+    match env.disk.lock_existing(&path) {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => {
             let holder = cairn_storage::holder_of(env, dir);
             Err(StorageError::Locked { holder }.into())
         }
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+        Err(error) => Err(StorageError::io("lock", &path)(error).into()),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Checker, Report, Unreadable};
 impl Database {
     /// Checks every byte of every file, beside everything else that goes on, and reports all that is
     /// wrong. A collection that could not be opened is checked as its files lie. Of a database that was
-    /// opened for reading only open segments are checked, and notes say so.
+    /// opened for reading only open segments are checked; notes say so, and how many records are in none.
     ///
     /// # Errors
     /// `ERR_CLOSED`, `ERR_ABORTED`, `ERR_IO`.

@@ -132,6 +132,10 @@ impl Disk for Watched {
         self.inner.lock(path)
     }
 
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<Box<dyn DirLock>>> {
+        self.inner.lock_existing(path)
+    }
+
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         self.inner.free_bytes(dir)
     }

@@ -90,6 +90,100 @@ fn after_close_everything_answers_closed() {
     }
 }
 
+/// The database is open: it is the collection that is gone, and by which name.
+#[test]
+fn handles_of_a_dropped_collection_say_that_it_was_dropped() {
+    for home in [Home::memory(), Home::directory("dropped-handles")] {
+        let database = home.open(small());
+        let schema = plain(KeyType::U64, 2, MetricName::L2);
+        let collection = database.create_collection("c", schema.clone()).unwrap();
+        put(&collection, &[row(1), row(2)]);
+        let reader = Database::open_read_only(home.env.clone(), home.path(), small()).unwrap();
+        let read = reader.open_collection("c").unwrap();
+        database.rename_collection("c", "renamed").unwrap();
+        reader.refresh().unwrap();
+        let snapshot = collection.snapshot().unwrap();
+        let mut scan = snapshot.scan(None).unwrap();
+        database.drop_collection("renamed").unwrap();
+
+        let told = |result: Result<(), Error>| {
+            let error = result.unwrap_err();
+            assert_eq!(error.code(), Code::Closed, "{error}");
+            assert_eq!(error.message(), "the collection was dropped");
+            assert_eq!(error.details(), [("name", Fact::Text("renamed".into()))]);
+            assert!(!error.retryable());
+        };
+        let upsert = || batch(&schema, WriteKind::Upsert, &[row(3)]);
+        let (job, never) = (Job::default(), Stop::never());
+        told(
+            collection
+                .write(upsert(), WriteOptions::default())
+                .map(drop),
+        );
+        told(collection.snapshot().map(drop));
+        told(collection.commit().map(drop));
+        told(collection.compact(&job));
+        told(collection.stats().map(drop));
+        told(collection.verify(&job).map(drop));
+        let change = cairn_engine::Alteration::default();
+        told(database.alter(&collection, &change, &never));
+        let query = [0.0, 0.0];
+        let request = SearchRequest::new(&query, 1);
+        told(snapshot.search(&request, &never).map(drop));
+        told(snapshot.has(Key::U64(1)).map(drop));
+        let wanted = keys(KeyType::U64, &[number(1)]);
+        told(snapshot.get(&wanted, &everything()).map(drop));
+        told(scan.next_page(1, &everything()).map(drop));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let done = move |result: Result<_, Error>| sender.send(result.map(drop)).unwrap();
+        collection.submit(upsert(), WriteOptions::default(), Box::new(done));
+        told(receiver.recv().unwrap());
+
+        // A reader learns of it with its next look.
+        assert_eq!(read.snapshot().unwrap().count(), 2);
+        reader.refresh().unwrap();
+        told(read.snapshot().map(drop));
+        told(read.stats().map(drop));
+        // Another one of this name is another one, and the database being closed changes nothing.
+        let another = database.create_collection("renamed", schema).unwrap();
+        put(&another, &[row(5)]);
+        told(collection.snapshot().map(drop));
+        database.close().unwrap();
+        told(collection.snapshot().map(drop));
+        let error = another.snapshot().map(drop).unwrap_err();
+        assert_eq!(error.message(), "the database is closed");
+    }
+}
+
+/// Writes that wait while a collection is dropped under them hear of that, and not of a log that failed.
+#[test]
+fn writes_beside_a_drop_say_that_it_was_dropped() {
+    let home = Home::memory();
+    let database = home.open(small());
+    let schema = plain(KeyType::U64, 2, MetricName::L2);
+    for round in 0..40 {
+        let name = format!("c{round}");
+        let collection = database.create_collection(&name, schema.clone()).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let (collection, schema, name) = (&collection, &schema, &name);
+                scope.spawn(move || {
+                    for n in 0.. {
+                        let upsert =
+                            batch(schema, WriteKind::Upsert, &[row(writer * 1_000_000 + n)]);
+                        if let Err(error) = collection.write(upsert, WriteOptions::default()) {
+                            assert_eq!(error.message(), "the collection was dropped", "{error}");
+                            assert_eq!(error.details(), [("name", Fact::Text(name.clone()))]);
+                            return;
+                        }
+                    }
+                });
+            }
+            database.drop_collection(&name).unwrap();
+        });
+    }
+}
+
 #[test]
 fn many_closers_at_once_all_find_it_closed() {
     let home = Home::directory("closers");

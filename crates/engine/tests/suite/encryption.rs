@@ -393,6 +393,30 @@ impl KeyProvider for WentOn {
     }
 }
 
+/// An id is all there is to tell keys apart: whoever keeps an old backup, or asks which key a directory
+/// needs, would be sent to the wrong one.
+#[test]
+fn a_new_key_under_the_id_of_the_current_one_is_refused_and_changes_nothing() {
+    let home = Home::memory();
+    let (database, _) = filled(&home, with(named("first", 1)));
+    let before = home.files();
+    let rotated = database.rotate_key(&named("first", 2));
+    refused(rotated, Some("first"), "an id of its own");
+    assert_eq!(home.files(), before);
+    // The same key once more: files to come get another data key.
+    database.rotate_key(&named("first", 1)).unwrap();
+    database.rotate_key(&named("second", 2)).unwrap();
+    let rotated = database.rotate_key(&named("second", 1));
+    refused(rotated, Some("second"), "an id of its own");
+    // An id that was given up may be given again.
+    database.rotate_key(&named("first", 3)).unwrap();
+    database.close().unwrap();
+    drop(database);
+    let opened = Database::open(home.env.clone(), home.path(), with(named("first", 1)));
+    refused(opened, Some("first"), "does not open");
+    assert_eq!(count(&home.open(with(named("first", 3)))), 120);
+}
+
 /// The provider is asked for the key that the database has, whatever its current one is.
 #[test]
 fn a_provider_that_went_on_still_opens_what_it_wrapped_before() {

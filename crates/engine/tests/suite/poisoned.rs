@@ -4,6 +4,7 @@
 #![cfg(feature = "failpoints")]
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+use std::io::ErrorKind;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -42,7 +43,11 @@ fn writes_after_a_failed_publication_leave_no_files() {
     let collection = database.create_collection("c", schema).unwrap();
     let faults = home.env.faults.clone();
     let pass = faults.hits(KillPoint::K20Renamed) + 1;
-    faults.arm(KillPoint::K20Renamed, pass, FaultAction::Error);
+    faults.arm(
+        KillPoint::K20Renamed,
+        pass,
+        FaultAction::Error(ErrorKind::Other),
+    );
     for n in 0..1_000 {
         if collection
             .write(upsert(&collection, n..n + 1), WriteOptions::default())
@@ -90,7 +95,11 @@ fn fill_a_memtable_of_a_log_that_fails() {
         // The sync of the log, at the end of the memtable where there is none before.
         let faults = home.env.faults.clone();
         let pass = faults.hits(KillPoint::K5SyncIssued) + 1;
-        faults.arm(KillPoint::K5SyncIssued, pass, FaultAction::Error);
+        faults.arm(
+            KillPoint::K5SyncIssued,
+            pass,
+            FaultAction::Error(ErrorKind::Other),
+        );
         let refused = (250..2_000).filter(|&n| write(n).is_err()).count();
         if durability != Durability::Memory {
             assert!(refused > 1_000, "{durability:?}: {refused} refused");
@@ -110,7 +119,7 @@ fn a_lost_mark_loses_no_acknowledgement_and_takes_no_more_writes() {
     let collection = database.create_collection("c", schema).unwrap();
     put(&collection, &[row(1)]);
     // A look at the room, the write of the group, the sync, and then the mark behind it.
-    disk.fail_nth(disk.calls() + 5, std::io::ErrorKind::Other);
+    disk.fail_nth(disk.calls() + 5, ErrorKind::Other);
     put(&collection, &[row(2)]);
     let memory = durable(Durability::Memory);
     let refused = collection.write(upsert(&collection, 3..4), memory);
@@ -132,7 +141,11 @@ fn answers_that_rest_on_a_failed_log_are_unknown() {
     let faults = home.env.faults.clone();
     let pass = faults.hits(KillPoint::K5SyncIssued) + 1;
     faults.arm(KillPoint::K5SyncIssued, pass, FaultAction::SleepMs(300));
-    faults.arm(KillPoint::K5SyncIssued, pass + 1, FaultAction::Error);
+    faults.arm(
+        KillPoint::K5SyncIssued,
+        pass + 1,
+        FaultAction::Error(ErrorKind::Other),
+    );
     let (send, receive) = mpsc::channel();
     let submit = |name: &'static str, batch: WriteBatch| {
         let send = send.clone();
@@ -173,7 +186,11 @@ fn a_poisoned_collection_is_told_from_one_that_was_dropped_meanwhile() {
         .unwrap();
     let faults = home.env.faults.clone();
     let pass = faults.hits(KillPoint::K5SyncIssued) + 1;
-    faults.arm(KillPoint::K5SyncIssued, pass, FaultAction::Error);
+    faults.arm(
+        KillPoint::K5SyncIssued,
+        pass,
+        FaultAction::Error(ErrorKind::Other),
+    );
     let failed = poisoned.write(upsert(&poisoned, 0..1), WriteOptions::default());
     assert_eq!(failed.unwrap_err().code(), Code::OutcomeUnknown);
 

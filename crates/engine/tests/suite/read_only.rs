@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn_engine::{
-    Code, Database, Durability, Error, Job, KeyType, MetricName, Options, WriteKind, WriteOptions,
+    Code, Database, Durability, Error, Job, KeyType, MetricName, Options, ProblemKind, WriteKind,
+    WriteOptions,
 };
+use cairn_testkit::{SimDisk, sim_env};
 
 use crate::common;
 use common::{Home, Row, batch, number, plain, put};
@@ -69,6 +71,47 @@ fn a_reader_sees_what_is_durable_and_refuses_every_change() {
         assert_eq!(home.files(), before);
         refused_after_close(&reader);
     }
+}
+
+/// Records that the log alone has are checked by nobody but the writer: the report has their number.
+#[test]
+fn a_check_beside_a_writer_says_what_it_has_not_looked_at() {
+    let home = Home::on(sim_env(&SimDisk::new()));
+    let writer = home.open(Options::default());
+    let schema = plain(KeyType::U64, 2, MetricName::L2);
+    let rows = writer.create_collection("rows", schema).unwrap();
+    let some = |keys: std::ops::Range<u64>| -> Vec<Row> {
+        let row = |n| Row::new(number(n), &[n as f32, 1.0]);
+        keys.map(row).collect()
+    };
+    put(&rows, &some(0..6));
+    put(&rows, &some(4..8));
+    common::remove(&rows, &[number(0)]);
+    let reader = open(&home, Options::default());
+    let check = || {
+        reader.refresh().unwrap();
+        let report = reader.verify(&Job::default()).unwrap();
+        assert_eq!((report.problems, report.notes.len()), (vec![], 1));
+        let note = &report.notes[0];
+        assert_eq!(note.kind, ProblemKind::Unchecked);
+        (report.files, note.records, note.what.clone())
+    };
+    let (files, records, what) = check();
+    assert_eq!((files, records), (0, Some(7)), "{what}");
+    assert!(what.contains("segments checked: 0;"), "{what}");
+    assert!(what.ends_with("7 records are in the log alone"), "{what}");
+
+    rows.compact(&Job::default()).unwrap();
+    let (files, records, what) = check();
+    assert_eq!((files, records), (1, Some(0)), "{what}");
+    assert!(what.contains("segments checked: 1;"), "{what}");
+    put(&rows, &some(7..10));
+    let (files, records, what) = check();
+    assert_eq!((files, records), (1, Some(3)), "{what}");
+    // Who writes checks the log, too.
+    let report = writer.verify(&Job::default()).unwrap();
+    assert_eq!((report.problems, report.notes), (vec![], vec![]));
+    assert!(report.files >= 4, "{}", report.files);
 }
 
 fn refused_after_close(reader: &Database) {

@@ -165,6 +165,8 @@ impl<'a> Parts<'a> {
 
 const NO_KEY: &str = "the database is encrypted, and no key was given";
 const WRONG_KEY: &str = "the key does not open this database";
+const NAMESAKE: &str =
+    "the key has the id of the current one and is another: it needs an id of its own";
 const NOT_ENCRYPTED: &str = "a key was given, and the database is not encrypted";
 
 impl DataKeys {
@@ -285,7 +287,8 @@ impl DataKeys {
     /// database opens with the old key until the set is published, and with the new one after.
     ///
     /// # Errors
-    /// [`StorageError::NoSpace`], [`StorageError::Limit`]: nothing has changed. After any other
+    /// [`StorageError::NoSpace`], [`StorageError::Limit`], [`StorageError::KeyRefused`] for another key
+    /// under the id of the current one: nothing has changed. After any other
     /// error either key may be the one that opens, and [`StorageError::Poisoned`] is answered to
     /// rotations until the database is opened again; it goes on with the data key that is in both.
     pub fn rotate(&self, provider: &Arc<dyn KeyProvider>) -> Result<()> {
@@ -295,6 +298,7 @@ impl DataKeys {
         }
         let with = provider.current();
         with.check()?;
+        self.refuse_namesake(&with)?;
         let mut next = self.set.read().grown(&*self.env.entropy, &self.dir)?;
         next.wrapped_with.clone_from(&with.id);
         if let Err(error) = put(&self.env, &self.dir, &next, &with) {
@@ -310,6 +314,26 @@ impl DataKeys {
         // What stays behind is removed at the next open.
         let _ = remove_version(&self.env, &self.dir, SUB, EXTENSION, before);
         Ok(())
+    }
+
+    /// Refuses a key that is called as the current one and is not it. An id is all that a backup, or whoever
+    /// asks which key a directory needs, has to tell one key from another.
+    fn refuse_namesake(&self, with: &NamedKey) -> Result<()> {
+        if self.wrapped_with() != with.id {
+            return Ok(());
+        }
+        let Some((version, body)) = stored(&self.env, &self.root)? else {
+            return Err(StorageError::Missing {
+                file: self.dir.join(CURRENT),
+            });
+        };
+        let path = version_path(&self.dir, SUB, EXTENSION, version);
+        match Set::unwrap(&path, version, &body, with) {
+            Err(StorageError::KeyRefused { .. }) => {
+                Err(StorageError::key(&path, &with.id, NAMESAKE))
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Id of the provider's key that wraps the data keys.

@@ -1,8 +1,6 @@
 //! Who asks for a compaction gets it while others write without a pause: the merges that the background
 //! begins for their flushes do not come before it.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 

@@ -9,6 +9,9 @@ use cairn_quantize::fastscan::{ROWS, below};
 use super::reservoir::key;
 use crate::Vectors;
 
+/// Rows multiplied with all that follow them together.
+const STRIP: usize = 16;
+
 /// Rows copied together, as seen from a point near them: squared distances come from products, and would
 /// drown in the rounding of long vectors.
 #[derive(Default)]
@@ -53,6 +56,32 @@ impl Block {
         let rows = &self.rows[rows.start * stride..rows.end * stride];
         kernels.matrix(rows, others, stride, out);
     }
+
+    /// Replaces `out` (`[rows, rows]`) by the negated products of all rows with each other. Each pair is
+    /// multiplied once, and stands in two places.
+    pub(super) fn products_of_all(
+        &self,
+        kernels: &Kernels<f32>,
+        strip: &mut Vec<f32>,
+        out: &mut Vec<f32>,
+    ) {
+        let count = self.squares.len();
+        out.resize(count * count, 0.0);
+        for first in (0..count).step_by(STRIP) {
+            let rows = first..count.min(first + STRIP);
+            self.products(kernels, rows.clone(), self, first, strip);
+            let products = strip.chunks_exact(count - first);
+            for (row, products) in rows.clone().zip(products) {
+                out[row * count + first..][..products.len()].copy_from_slice(products);
+            }
+            for below in rows.end..count {
+                let column = &mut out[below * count + first..][..rows.len()];
+                for (row, slot) in column.iter_mut().enumerate() {
+                    *slot = strip[row * (count - first) + below - first];
+                }
+            }
+        }
+    }
 }
 
 /// Sixteen sums side by side, which compilers turn into registers.
@@ -66,35 +95,48 @@ fn square(row: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
+/// A place that no column has taken.
+const NOBODY: u64 = u64::MAX;
+
 /// Replaces `keys` by the `count` nearest of a row of negated products, nearest first, as numbers of
-/// columns; `squares` are those of the columns and `own` that of the row, `skip` is no column.
+/// columns; `squares` are those of the columns and `own` that of the row, `skip` is no column. Those at
+/// the squared distance `bound` or farther may be left out.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "numbers of one row, and what it asks for"
+)]
 pub(super) fn nearest(
     isa: Isa,
     products: &[f32],
     squares: &[f32],
     own: f32,
+    bound: f32,
     count: usize,
     skip: usize,
     keys: &mut Vec<u64>,
 ) {
     keys.clear();
+    keys.resize(count, NOBODY);
     let mut offer = |at: usize, distance: f32, worst: &mut f32| {
         if at == skip {
             return;
         }
-        let new = key(own + distance, at as u32);
-        let place = keys.partition_point(|&key| key < new);
-        if place == count {
-            return; // By the rounding of the sum.
+        let mut new = key(own + distance, at as u32);
+        // So few that no branch is worth its mistakes.
+        for key in &mut *keys {
+            (*key, new) = ((*key).min(new), (*key).max(new));
         }
-        keys.truncate(count - 1);
-        keys.insert(place, new);
-        if keys.len() == count {
-            *worst = f32::from_bits((keys[count - 1] >> 32) as u32) - own;
+        let last = keys[count - 1];
+        if last != NOBODY {
+            *worst = f32::from_bits((last >> 32) as u32) - own;
         }
     };
     // A NaN counts as below here, and enters nowhere: it is no key's distance.
-    let mut worst = f32::INFINITY;
+    // Never below what the sums could round to: what is left out must not depend on when `bound` was asked.
+    let mut worst = bound + 4.0 * f32::EPSILON * (bound + own) - own;
+    if worst.is_nan() {
+        worst = f32::INFINITY;
+    }
     let (products, rest) = products.as_chunks::<ROWS>();
     let (squares, squares_rest) = squares.as_chunks::<ROWS>();
     for (part, (products, squares)) in products.iter().zip(squares).enumerate() {
@@ -117,5 +159,8 @@ pub(super) fn nearest(
         if distance < worst {
             offer(start + lane, distance, &mut worst);
         }
+    }
+    while keys.last() == Some(&NOBODY) {
+        keys.pop();
     }
 }

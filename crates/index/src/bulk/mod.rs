@@ -13,7 +13,6 @@ mod partition;
 mod prune;
 mod reservoir;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn_distance::{Kernels, Metric};
@@ -24,7 +23,7 @@ use crate::{Hit, Progress, Vectors, Workers};
 use block::{Block, nearest};
 pub(crate) use partition::draw;
 pub(crate) use prune::select;
-use reservoir::Reservoirs;
+use reservoir::{Reservoirs, hit, key};
 
 /// No row.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -49,6 +48,9 @@ const SCALE: u64 = 16;
 /// Candidates of a list that links back are added to, at most.
 const MERGED_MAX: usize = 96;
 
+/// Rows of a leaf whose candidates are asked for ahead of their turn.
+const SLOTS_AHEAD: usize = 2;
+
 /// Rows that a worker takes at a time.
 const CHUNK_ROWS: usize = 128;
 
@@ -68,8 +70,19 @@ pub(crate) struct Lists {
     pub(crate) degree: usize,
     /// `degree` rows for each, the last ones [`NONE`] if they are fewer.
     ids: Vec<u32>,
+    /// The squared distance of each.
+    distances: Vec<f32>,
     /// How many of them, at the front, point in directions of their own.
     diverse: Vec<u16>,
+}
+
+/// Rows that a list is chosen from. They may repeat, and name the row of the list itself.
+#[derive(Default)]
+pub(crate) struct Candidates {
+    /// With their squared distances.
+    pub(crate) known: Vec<Hit>,
+    /// Still to be measured.
+    pub(crate) unmeasured: Vec<u32>,
 }
 
 impl Lists {
@@ -77,6 +90,7 @@ impl Lists {
         Self {
             degree,
             ids: vec![NONE; rows * degree],
+            distances: vec![0.0; rows * degree],
             diverse: vec![0; rows],
         }
     }
@@ -88,10 +102,16 @@ impl Lists {
         &list[..end.unwrap_or(self.degree)]
     }
 
+    /// The neighbours of a row with their distances, as they were chosen.
+    pub(crate) fn hits(&self, row: u32) -> impl Iterator<Item = Hit> + '_ {
+        let distances = &self.distances[row as usize * self.degree..];
+        let rows = self.of(row).iter().zip(distances);
+        rows.map(|(&row, &distance)| Hit { distance, row })
+    }
+
     /// The neighbours of a row that point in directions of their own.
-    fn diverse(&self, row: u32) -> &[u32] {
-        let list = &self.ids[row as usize * self.degree..];
-        &list[..usize::from(self.diverse[row as usize])]
+    fn diverse(&self, row: u32) -> impl Iterator<Item = Hit> + '_ {
+        self.hits(row).take(usize::from(self.diverse[row as usize]))
     }
 
     /// The places of a row, [`NONE`] where there is no neighbour.
@@ -107,9 +127,9 @@ impl Lists {
 /// Working memory of one thread.
 #[derive(Default)]
 struct Work {
-    rows: Vec<u32>,
-    hits: Vec<Hit>,
+    candidates: Candidates,
     distances: Vec<f32>,
+    keys: Vec<u64>,
     kept: Vec<Hit>,
     pruned: Vec<Hit>,
 }
@@ -153,15 +173,14 @@ impl<'a> Bulk<'a> {
             scales.push((sample.clone(), far));
         }
         self.fill_lists(degree, &|| (), &|row, (), candidates| {
-            candidates.clear();
             if let Ok(slot) = rows.binary_search(&row) {
-                near.read(slot, candidates);
+                near.read(slot, &mut candidates.known);
             }
             for (sample, far) in &scales {
                 let Ok(slot) = sample.binary_search(&row) else {
                     return;
                 };
-                far.read(slot, candidates);
+                far.read(slot, &mut candidates.known);
             }
         })
     }
@@ -180,9 +199,10 @@ impl<'a> Bulk<'a> {
             slots[row as usize] = slot;
         }
         self.leaves(rows.to_vec(), seed, &Leaf::default, &|rows, leaf| {
-            self.compare(rows, leaf, &|row, keys| {
-                reservoirs.offer(slots[row as usize] as usize, keys);
-            });
+            leaf.slots.clear();
+            let slots = rows.iter().map(|&row| slots[row as usize] as usize);
+            leaf.slots.extend(slots);
+            self.compare(rows, leaf, &reservoirs);
             tell(rows.len());
         })?;
         Ok(reservoirs)
@@ -191,38 +211,42 @@ impl<'a> Bulk<'a> {
     /// Lists with the links back as candidates.
     pub(crate) fn with_links_back(&self, lists: &Lists) -> Result<Lists, Cancelled> {
         let (starts, sources) = back(lists);
-        self.fill_lists(lists.degree, &|| (), &|row, (), rows| {
+        self.fill_lists(lists.degree, &|| (), &|row, (), candidates| {
             let [start, end] = [row as usize, row as usize + 1].map(|at| starts[at] as usize);
-            rows.clear();
-            rows.extend(lists.of(row));
-            rows.extend(&sources[start..end]);
+            candidates.known.extend(lists.hits(row));
+            candidates.known.extend(&sources[start..end]);
         })
     }
 
-    /// Lists from candidates, by which `find` replaces the rows it is given; they may repeat, and name
-    /// the row itself.
+    /// Lists from the candidates that `find` gives for each row.
     pub(crate) fn fill_lists<S>(
         &self,
         degree: usize,
         scratch: &(dyn Fn() -> S + Sync),
-        find: &(dyn Fn(u32, &mut S, &mut Vec<u32>) + Sync),
+        find: &(dyn Fn(u32, &mut S, &mut Candidates) + Sync),
     ) -> Result<Lists, Cancelled> {
         let rows = self.vectors.len();
         let mut lists = Lists::new(rows, degree);
         let ids = lists.ids.chunks_mut(CHUNK_ROWS * degree);
-        let parts = ids.zip(lists.diverse.chunks_mut(CHUNK_ROWS)).enumerate();
+        let distances = lists.distances.chunks_mut(CHUNK_ROWS * degree);
+        let parts = ids.zip(distances).zip(lists.diverse.chunks_mut(CHUNK_ROWS));
+        let parts = parts.enumerate();
         share(
             parts,
             self.workers,
             self.progress,
             &|| (scratch(), Work::default()),
-            &|(part, (ids, diverse)), (scratch, work)| {
+            &|(part, ((ids, distances), diverse)), (scratch, work)| {
                 let first = (part * CHUNK_ROWS) as u32;
                 let count = diverse.len();
-                let lists = ids.chunks_exact_mut(degree).zip(diverse);
-                for (row, (ids, diverse)) in (first..).zip(lists) {
-                    find(row, scratch, &mut work.rows);
-                    *diverse = self.choose(row, work, ids) as u16;
+                let lists = ids.chunks_exact_mut(degree);
+                let lists = lists.zip(distances.chunks_exact_mut(degree)).zip(diverse);
+                for (row, ((ids, distances), diverse)) in (first..).zip(lists) {
+                    find(row, scratch, &mut work.candidates);
+                    *diverse = self.choose(row, work, degree) as u16;
+                    for ((hit, id), distance) in work.kept.iter().zip(ids).zip(distances) {
+                        (*id, *distance) = (hit.row, hit.distance);
+                    }
                 }
                 self.progress.advance(count);
             },
@@ -230,64 +254,71 @@ impl<'a> Bulk<'a> {
         Ok(lists)
     }
 
-    /// Writes the neighbours chosen among the candidates; how many are diverse.
-    fn choose(&self, row: u32, work: &mut Work, ids: &mut [u32]) -> usize {
+    /// Moves the neighbours chosen among the candidates to `work.kept`; how many are diverse.
+    fn choose(&self, row: u32, work: &mut Work, room: usize) -> usize {
         let Work {
-            rows,
-            hits,
+            candidates: Candidates { known, unmeasured },
             distances,
+            keys,
             kept,
             pruned,
         } = work;
-        rows.sort_unstable();
-        rows.dedup();
-        rows.retain(|&candidate| candidate != row);
-        distances.resize(rows.len(), 0.0);
+        distances.resize(unmeasured.len(), 0.0);
         let (query, stride) = (self.vectors.padded_row(row), self.vectors.stride());
         let all = self.vectors.as_slice();
-        self.kernels.many(query, all, stride, rows, distances);
-        hits.clear();
-        let measured = rows.iter().zip(&*distances);
-        hits.extend(measured.map(|(&row, &distance)| Hit { distance, row }));
-        hits.sort_unstable_by(Hit::order);
-        hits.truncate(MERGED_MAX);
-        let diverse = select(&self.kernels, self.vectors, hits, ids.len(), kept, pruned);
-        for (id, hit) in ids.iter_mut().zip(kept) {
-            *id = hit.row;
-        }
+        self.kernels.many(query, all, stride, unmeasured, distances);
+        let measured = unmeasured.drain(..).zip(&*distances);
+        known.extend(measured.map(|(row, &distance)| Hit { distance, row }));
+        // As numbers they are sorted in a third of the time. What is known of a row from several places
+        // may differ in the last bits.
+        keys.clear();
+        let others = known.drain(..).filter(|candidate| candidate.row != row);
+        keys.extend(others.map(|hit| key(hit.distance, hit.row).rotate_left(32)));
+        keys.sort_unstable();
+        keys.dedup_by_key(|key| *key >> 32);
+        keys.iter_mut().for_each(|key| *key = key.rotate_left(32));
+        keys.sort_unstable();
+        keys.truncate(MERGED_MAX);
+        known.extend(keys.iter().map(|&key| hit(key)));
+        let diverse = select(&self.kernels, self.vectors, known, room, kept, pruned);
+        known.clear();
         diverse
     }
 
-    /// Compares all rows of a leaf with each other.
-    fn compare(&self, rows: &[u32], leaf: &mut Leaf, offer: &dyn Fn(u32, &[u64])) {
-        /// Rows compared with the whole leaf together.
-        const STRIP: usize = 16;
+    /// Compares all rows of a leaf with each other, and offers each its nearest.
+    fn compare(&self, rows: &[u32], leaf: &mut Leaf, reservoirs: &Reservoirs) {
         let Leaf {
+            slots,
             block,
             products,
+            strip,
             keys,
         } = leaf;
         let centre = self.mean(&rows[..rows.len().min(64)]);
         block.fill(self.vectors, rows, &centre);
-        for first in (0..rows.len()).step_by(STRIP) {
-            let strip: Range<usize> = first..rows.len().min(first + STRIP);
-            block.products(&self.products, strip.clone(), block, 0, products);
-            for (at, products) in strip.zip(products.chunks_exact(rows.len())) {
-                let own = block.squares[at];
-                nearest(
-                    self.isa,
-                    products,
-                    &block.squares,
-                    own,
-                    LEAF_NEAREST,
-                    at,
-                    keys,
-                );
-                for key in &mut *keys {
-                    *key = *key >> 32 << 32 | u64::from(rows[*key as u32 as usize]);
-                }
-                offer(rows[at], keys);
+        block.products_of_all(&self.products, strip, products);
+        for (at, products) in products.chunks_exact(rows.len().max(1)).enumerate() {
+            if let Some(&later) = slots.get(at + SLOTS_AHEAD) {
+                reservoirs.ask_for(later);
             }
+            // Most of a leaf is farther than what other leaves had.
+            let bound = reservoirs.bound(slots[at]);
+            let own = block.squares[at];
+            let squares = &block.squares;
+            nearest(
+                self.isa,
+                products,
+                squares,
+                own,
+                bound,
+                LEAF_NEAREST,
+                at,
+                keys,
+            );
+            for key in &mut *keys {
+                *key = *key >> 32 << 32 | u64::from(rows[*key as u32 as usize]);
+            }
+            reservoirs.offer(slots[at], keys);
         }
     }
 
@@ -307,30 +338,38 @@ impl<'a> Bulk<'a> {
 /// Working memory of comparisons.
 #[derive(Default)]
 struct Leaf {
+    /// Where each row has its candidates.
+    slots: Vec<usize>,
     block: Block,
     products: Vec<f32>,
+    strip: Vec<f32>,
     keys: Vec<u64>,
 }
 
 /// Where the diverse links to each row come from: the sources of row `r` stand at
-/// `starts[r]..starts[r + 1]`.
-fn back(lists: &Lists) -> (Vec<u32>, Vec<u32>) {
+/// `starts[r]..starts[r + 1]`, as far from it as it is from them.
+fn back(lists: &Lists) -> (Vec<u32>, Vec<Hit>) {
     let rows = lists.diverse.len();
     let mut starts = vec![0u32; rows + 1];
     for row in 0..rows as u32 {
-        for &to in lists.diverse(row) {
-            starts[to as usize + 1] += 1;
+        for to in lists.diverse(row) {
+            starts[to.row as usize + 1] += 1;
         }
     }
     for row in 0..rows {
         starts[row + 1] += starts[row];
     }
-    let mut sources = vec![0; starts[rows] as usize];
+    let nowhere = Hit {
+        distance: 0.0,
+        row: NONE,
+    };
+    let mut sources = vec![nowhere; starts[rows] as usize];
     let mut ends = starts.clone();
     for row in 0..rows as u32 {
-        for &to in lists.diverse(row) {
-            sources[ends[to as usize] as usize] = row;
-            ends[to as usize] += 1;
+        for Hit { distance, row: to } in lists.diverse(row) {
+            let end = &mut ends[to as usize];
+            sources[*end as usize] = Hit { distance, row };
+            *end += 1;
         }
     }
     (starts, sources)

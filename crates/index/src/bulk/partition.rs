@@ -105,6 +105,7 @@ impl Bulk<'_> {
                     products,
                     &block.squares,
                     own,
+                    f32::INFINITY,
                     fan,
                     usize::MAX,
                     &mut keys,

@@ -4,7 +4,7 @@
 //! is by a good part ([`SLACK`]; the alpha of Vamana). What was pruned then fills the list up, nearest first: a list is read
 //! whole at every hop of a quantised graph, so a free place costs as much as a link.
 
-use cairn_distance::Kernels;
+use cairn_distance::{Kernels, prefetch_f32};
 
 use crate::{Hit, Vectors};
 
@@ -12,6 +12,9 @@ use crate::{Hit, Vectors};
 /// Recall over 60,000 rows of 784 components with 33 hops: 0.988 with 1, 0.990 with 1.1, 0.993 with
 /// 1.2, 0.991 with 1.4.
 const SLACK: f32 = 1.2;
+
+/// Candidates whose vectors are asked for ahead of their turn.
+const ROWS_AHEAD: usize = 3;
 
 /// Moves to `kept` at most `room` of `candidates`, which come nearest first; how many of them, at the
 /// front, point in directions of their own.
@@ -25,7 +28,10 @@ pub(crate) fn select(
 ) -> usize {
     kept.clear();
     pruned.clear();
-    for candidate in candidates {
+    for (at, candidate) in candidates.iter().enumerate() {
+        if let Some(later) = candidates.get(at + ROWS_AHEAD) {
+            prefetch_f32(vectors.padded_row(later.row));
+        }
         if kept.len() == room {
             return room;
         }

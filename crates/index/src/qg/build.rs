@@ -286,7 +286,8 @@ impl Build<'_> {
                     query.set(self.vectors.row(row));
                     let all = |_| true;
                     graph
-                        .search(
+                        .search_until(
+                            row,
                             self.vectors,
                             query,
                             FIND_K,
@@ -329,8 +330,7 @@ impl Build<'_> {
         bulk.fill_lists(
             lists.degree,
             &scratch,
-            &|row, (scratch, query, hits), rows| {
-                rows.clear();
+            &|row, (scratch, query, hits), candidates| {
                 if graph.twins.contains(row) {
                     return;
                 }
@@ -339,9 +339,11 @@ impl Build<'_> {
                 graph
                     .search(self.vectors, query, ef, ef, all, scratch, || false, hits)
                     .expect("nobody stops it");
-                rows.extend(lists.of(row));
+                candidates.known.extend(lists.hits(row));
+                // Its distances may be those of another metric.
                 let found = hits.iter().map(|hit| hit.row);
-                rows.extend(found.filter(|&row| !graph.twins.contains(row)));
+                let found = found.filter(|&row| !graph.twins.contains(row));
+                candidates.unmeasured.extend(found);
             },
         )
     }

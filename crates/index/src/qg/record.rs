@@ -11,6 +11,7 @@
 //! All parts are whole cache lines. A place without a neighbour has the id [`NONE`], an infinite
 //! summand and a multiplier of zero, so its estimate is infinite and no comparison lets it pass.
 
+use cairn_distance::prefetch_f32;
 use cairn_quantize::fastscan::{Edges, ROWS, block_bytes, pack_signs};
 use cairn_quantize::rabitq::{Edge, encode_edge};
 use cairn_quantize::{Isa, Rotation};
@@ -139,6 +140,11 @@ pub(super) fn write(
     words.resize(bits * (plane_words + plane), 0);
     let (code, all) = words.split_at_mut(bits * plane_words);
     for (slot, &id) in ids.iter().enumerate().take_while(|id| *id.1 != NONE) {
+        if let Some(&later) = ids.get(slot + 2)
+            && later != NONE
+        {
+            prefetch_f32(rotated.row(later));
+        }
         let Edge { add, rescale } = encode_edge(isa, layout.bits, rotated.row(id), origin, code);
         (id_slots[slot], adds[slot], rescales[slot]) = (id, add, rescale);
         let planes = all.chunks_exact_mut(plane);

@@ -61,6 +61,23 @@ impl QuantisedGraph {
         stop: impl Fn() -> bool,
         hits: &mut Vec<Hit>,
     ) -> Result<Effort, Stopped> {
+        self.search_until(NONE, vectors, query, k, ef, accept, scratch, stop, hits)
+    }
+
+    /// [`QuantisedGraph::search`] that ends when it has met the row `wanted`.
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    pub(super) fn search_until(
+        &self,
+        wanted: u32,
+        vectors: &Vectors,
+        query: &Query,
+        k: usize,
+        ef: usize,
+        accept: impl Fn(u32) -> bool,
+        scratch: &mut Scratch,
+        stop: impl Fn() -> bool,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Effort, Stopped> {
         hits.clear();
         if k == 0 || self.rows == 0 {
             return Ok(Effort::default());
@@ -90,6 +107,7 @@ impl QuantisedGraph {
             hidden: hidden
                 .filter(|&row| self.twins.behind(row).next().is_none())
                 .unwrap_or(NONE),
+            wanted,
             k,
             reach: 1.0 + reach(ef as f32 / k as f32),
             visited,
@@ -131,6 +149,8 @@ struct Walk<'a> {
     query: &'a [f32],
     /// A row that is not met, or none.
     hidden: u32,
+    /// A row that ends the walk, or none.
+    wanted: u32,
     k: usize,
     /// How much farther than the `k`-th nearest so far an estimate may be, as a factor.
     reach: f32,
@@ -175,6 +195,9 @@ impl Walk<'_> {
                 top.push(distance, row, |a, b| a.cmp(&b));
                 let worst = top.threshold();
                 bound = (worst < f32::INFINITY).then_some(worst * graph.scale * self.reach);
+            }
+            if row == self.wanted {
+                break;
             }
             self.offer(graph.record(row), distance * graph.scale, bound, lut, keep);
             self.ask_for_next();

@@ -45,7 +45,33 @@ pub fn encode_edge(isa: Isa, bits: u8, vector: &[f32], origin: &[f32], planes: &
     assert!(rest.is_empty(), "rotated vectors are whole words");
     assert_eq!(planes.len(), words.len() * usize::from(bits), "all planes");
     let origin = origin.as_chunks::<64>().0;
-    by_isa!(isa, encode(bits, words, origin, planes))
+    if bits == 1 {
+        by_isa!(isa, signs(words, origin, planes))
+    } else {
+        by_isa!(isa, encode(bits, words, origin, planes))
+    }
+}
+
+/// [`encode`] for one bit, in one pass: both levels are half a step away, whatever the step is.
+#[inline(always)]
+fn signs(vector: &[[f32; 64]], origin: &[[f32; 64]], plane: &mut [u64]) -> Edge {
+    let (mut squares, mut along, mut shift) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    for ((v, o), word) in vector.iter().zip(origin).zip(plane) {
+        let mut ones = [0u8; 64];
+        let parts = v.as_chunks::<LANES>().0.iter();
+        let parts = parts.zip(o.as_chunks::<LANES>().0);
+        for ((v, o), ones) in parts.zip(ones.as_chunks_mut::<LANES>().0) {
+            for lane in 0..LANES {
+                let r = v[lane] - o[lane];
+                squares[lane] += r * r;
+                along[lane] += 0.5 * r.abs();
+                shift[lane] += o[lane] * 0.5f32.copysign(r);
+                ones[lane] = u8::from(r.is_sign_positive());
+            }
+        }
+        *word = plane_of(&ones, 0);
+    }
+    finish(sum(&squares), sum(&along), sum(&shift))
 }
 
 /// Inlined into a function of each instruction set; nothing is fused, so all agree to the bit.
@@ -99,7 +125,12 @@ fn encode(bits: u8, vector: &[[f32; 64]], origin: &[[f32; 64]], planes: &mut [u6
             planes[plane * words + word] = plane_of(&numbers, usize::from(bits) - 1 - plane);
         }
     }
-    let (along, shift) = (sum(&along), sum(&shift));
+    finish(square, sum(&along), sum(&shift))
+}
+
+/// From the squared length, and the products of the code with the vector and with its origin.
+#[inline(always)]
+fn finish(square: f32, along: f32, shift: f32) -> Edge {
     // Only a vector at its origin has no direction; its distance is the origin's own.
     let ratio = if along > 0.0 { square / along } else { 0.0 };
     let (add, rescale) = (square + 2.0 * ratio * shift, -2.0 * ratio);
@@ -134,7 +165,7 @@ fn sum(lanes: &[f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// [`encode`] compiled for one instruction set.
+/// [`encode`] and [`signs`] compiled for one instruction set.
 macro_rules! compiled {
     ($($features:literal)?) => {
         $(#[target_feature(enable = $features)])?
@@ -145,6 +176,15 @@ macro_rules! compiled {
             planes: &mut [u64],
         ) -> super::Edge {
             super::encode(bits, vector, origin, planes)
+        }
+
+        $(#[target_feature(enable = $features)])?
+        pub(super) fn signs(
+            vector: &[[f32; 64]],
+            origin: &[[f32; 64]],
+            plane: &mut [u64],
+        ) -> super::Edge {
+            super::signs(vector, origin, plane)
         }
     };
 }

@@ -10,7 +10,8 @@
 //! | variable             | default               | meaning                                           |
 //! |----------------------|-----------------------|---------------------------------------------------|
 //! | `CAIRN_BENCH_DATA`   |                       | the folder                                        |
-//! | `CAIRN_BENCH_INDEX`  | both                  | `hnsw`, `qg`, or both, interleaved                |
+//! | `CAIRN_BENCH_INDEX`  | both                  | `hnsw`, `qg`, or both, interleaved; `ivf`: lists,  |
+//! |                      |                       | of which `ef` is the number of probes             |
 //! | `CAIRN_BENCH_GRAPH`  | build, do not keep    | a file: read the graph from it, or build and write |
 //! | `CAIRN_BENCH_QG`     | build, do not keep    | the same for the quantised graph                  |
 //! | `CAIRN_BENCH_THREADS`| 2                     | threads of the build; searches use one            |
@@ -19,6 +20,7 @@
 //! | `CAIRN_BENCH_K`      | 10                    | how many nearest rows                             |
 //! | `CAIRN_BENCH_BITS`   | 1 from 256 dim, else 2| bits of a code of the quantised graph             |
 //! | `CAIRN_BENCH_DEGREE` | 32                    | its links of a node                               |
+//! | `CAIRN_BENCH_LISTS`  | one for 256 rows      | lists of `ivf`                                    |
 //! | `CAIRN_BENCH_REFINE` | 0                     | its `ef_construction`                             |
 //! | `CAIRN_BENCH_M`      | 16                    | `m`                                               |
 //! | `CAIRN_BENCH_EFC`    | 200                   | `ef_construction`                                 |
@@ -41,7 +43,7 @@ use std::{env, fs};
 
 use cairn_index::{
     Coded, CodedSpace, Effort, Graph, Hit, HnswConfig, Metric, Quantisation, Query, Scratch,
-    Vectors, Workers, flat, qg,
+    Vectors, Workers, flat, ivf, qg,
 };
 
 struct Threads(usize);
@@ -89,13 +91,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{set}: rows={rows} dim={dim} vectors={:.1} MB",
         vectors.bytes() as f64 / 1e6
     );
-    let quantised = if index == "hnsw" {
+    let listed = if index == "ivf" {
+        Some(Listed::new(&vectors)?)
+    } else {
+        None
+    };
+    let quantised = if index == "hnsw" || index == "ivf" {
         None
     } else {
         Some(quantised(&vectors)?)
     };
     // Recall is counted in the numbers of the file.
-    let hnsw = if index == "qg" {
+    let hnsw = if index == "qg" || index == "ivf" {
         None
     } else {
         Some(hnsw(&vectors)?)
@@ -141,6 +148,22 @@ fn main() -> Result<(), Box<dyn Error>> {
                 )
             });
         }
+        if let Some(listed) = &listed {
+            let sweep = Sweep {
+                name: "ivf",
+                vectors: &vectors,
+                queries: &query_rows,
+                numbers: &own,
+                truth: &truth,
+                k,
+            };
+            let (postings, scratch) = (listed.postings(), RefCell::default());
+            sweep.run(ef, |query, _, hits| {
+                let (all, scratch, never) = (|_| true, &mut *scratch.borrow_mut(), || false);
+                let head = &listed.head;
+                head.search(&postings, &vectors, query, k, ef, all, scratch, never, hits)
+            });
+        }
         if let Some(graph) = &quantised {
             let sweep = Sweep {
                 name: "qg",
@@ -157,6 +180,57 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// Lists of the settings, their postings in memory.
+struct Listed {
+    head: ivf::Ivf,
+    coarse: Vec<u8>,
+    fine: Vec<u8>,
+}
+
+impl Listed {
+    fn new(vectors: &Vectors) -> Result<Self, Box<dyn Error>> {
+        let lists = setting("LISTS", 0);
+        let config = ivf::Config {
+            lists: (lists > 0).then_some(lists),
+            seed: 0,
+        };
+        let threads = Threads(setting("THREADS", 2));
+        let started = Instant::now();
+        let built = ivf::Ivf::build(vectors, Metric::L2, &config, &threads, &())?;
+        let seconds = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let (mut coarse, mut fine) = (Vec::new(), Vec::new());
+        for (region, bytes) in [
+            (ivf::Region::Coarse, &mut coarse),
+            (ivf::Region::Fine, &mut fine),
+        ] {
+            built.write_region(region, vectors, &threads, &(), |part| {
+                bytes.extend_from_slice(part);
+                Ok::<(), std::convert::Infallible>(())
+            })?;
+        }
+        let encoded = started.elapsed().as_secs_f64();
+        let head = built.into_head();
+        println!(
+            "ivf: lists={} build={seconds:.1} s encoded={encoded:.1} s head={:.1} MB coarse={:.1} MB fine={:.1} MB",
+            head.lists(),
+            head.memory_bytes() as f64 / 1e6,
+            coarse.len() as f64 / 1e6,
+            fine.len() as f64 / 1e6,
+        );
+        let listed = Self { head, coarse, fine };
+        println!("{:?}", listed.head.check(&listed.postings())?);
+        Ok(listed)
+    }
+
+    fn postings(&self) -> ivf::InMemory<'_> {
+        ivf::InMemory {
+            coarse: &self.coarse,
+            fine: &self.fine,
+        }
+    }
 }
 
 /// The graph of the settings, its rows in the order wanted, and their numbers in the file.

@@ -10,6 +10,7 @@
 //! | the exact answer over several matrices | [`flat::scan`] into one [`flat::TopK`]      |
 //! | a fast answer over many rows           | [`Graph::build`], [`Graph::search`]         |
 //! | a faster one over rows that stay       | [`qg::QuantisedGraph`]                      |
+//! | more rows than memory has room for     | [`ivf::Ivf`]                                |
 //! | rows that arrive one by one            | [`Graph::with_capacity`], [`Graph::insert`] |
 //! | less memory read for each row          | [`Coded`], [`Graph::search_coded`]          |
 //! | rows of which most components are zero | [`SparseIndex`]                             |
@@ -29,6 +30,7 @@ pub mod flat;
 mod hit;
 mod hnsw;
 mod input;
+pub mod ivf;
 mod multi;
 mod parallel;
 pub mod qg;

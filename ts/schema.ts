@@ -2,7 +2,6 @@
 import {
   isObject,
   isPlainObject,
-  notYet,
   numberWithin,
   oneOf,
   refuseUnknown,
@@ -58,7 +57,9 @@ export interface VectorField {
   /**
    * Default `'auto'`: exact while small, a graph above: `'qg'` from 64 components on where there can be one and it fits
    * a quarter of `memoryBudget`, else `'hnsw'`. `'qg'` is a quantised graph, faster to search and larger than HNSW: its nodes have codes
-   * of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is not available yet.
+   * of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is for vectors that are more than memory: they and
+   * their codes stay in the file, in lists of neighbours, of which a search reads a few; slower than a graph, and with a few
+   * bytes a row in memory; of `'f32'` under `'cosine'`, `'l2'` or `'dot'`.
    */
   readonly index?: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf' | HnswOptions | undefined
   /**
@@ -164,6 +165,7 @@ export interface StoredVectorField {
     | 'auto'
     | 'flat'
     | 'qg'
+    | 'ivf'
     | Readonly<Required<{ [K in keyof HnswOptions]: NonNullable<HnswOptions[K]> }>>
   readonly quantize: StoredQuantize
 }
@@ -193,7 +195,7 @@ export interface VectorShape {
   readonly dim: number
   readonly metric: Metric
   readonly type: VectorType
-  readonly index: 'auto' | 'flat' | 'hnsw' | 'qg'
+  readonly index: 'auto' | 'flat' | 'hnsw' | 'qg' | 'ivf'
   readonly hnsw?: HnswShape | undefined
   readonly quantize?: QuantizeShape | undefined
 }
@@ -344,9 +346,18 @@ function vectorShape(name: string, field: unknown, path: string): VectorShape {
       `${path}.index`,
     )
   }
+  if (index.index === 'ivf' && (type !== 'f32' || metric === 'l1')) {
+    throw wrong(
+      'an ivf index is over f32 vectors under cosine, l2 or dot',
+      'auto | flat | hnsw',
+      index.index,
+      `${path}.index`,
+    )
+  }
   const quantize = quantizeShape(field['quantize'], dim, `${path}.quantize`)
   if (quantize === undefined) return { name, dim, metric, type, ...index }
-  const isCoded = type === 'f32' && metric !== 'l1' && index.index !== 'qg'
+  const hasOwnCodes = index.index === 'qg' || index.index === 'ivf'
+  const isCoded = type === 'f32' && metric !== 'l1' && !hasOwnCodes
   if (isCoded) return { name, dim, metric, type, ...index, quantize }
   throw wrong(
     'f32 vectors under cosine, l2 or dot are quantised, with an index that has no codes of its own',
@@ -374,9 +385,7 @@ export function widthOf({ dim, type }: Pick<VectorShape, 'dim' | 'type'>): numbe
 function indexShape(index: unknown, path: string): Pick<VectorShape, 'index' | 'hnsw'> {
   if (index === undefined) return { index: 'auto' }
   if (typeof index === 'string') {
-    const kind = oneOf(index, indexKinds, path)
-    if (kind === 'ivf') throw notYet(path, kind)
-    return { index: kind }
+    return { index: oneOf(index, indexKinds, path) }
   }
   if (!isPlainObject(index))
     throw wrong('an index is a name or settings', indexKinds.join(' | '), index, path)

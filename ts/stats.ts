@@ -61,7 +61,7 @@ export interface SegmentStats {
   readonly diskBytes: number
   readonly memoryBytes: number
   /** The graph over the first vector field, or `'flat'` where there is none. */
-  readonly index: 'flat' | 'hnsw' | 'qg'
+  readonly index: 'flat' | 'hnsw' | 'qg' | 'ivf'
   /**
    * The recall@10 that the graph over the first vector field reaches with candidate lists of these lengths
    * (`efSearch`), shortest first; measured when it was built, on rows of its own. What `search({ recall })` goes by.

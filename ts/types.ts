@@ -226,7 +226,10 @@ export interface SearchEffort {
   readonly k?: number | undefined
   /** Share of the true neighbours to aim for, 0.5-1, default 0.95; 1 means exact. */
   readonly recall?: number | undefined
-  /** Candidate list, instead of `recall`. Integer, at least `k`, at most 100 000. Larger: better recall, slower. */
+  /**
+   * Candidate list, instead of `recall`. Integer, at least `k`, at most 100 000. Larger: better recall, slower. Of an
+   * `'ivf'` index the number of lists that are read.
+   */
   readonly efSearch?: number | undefined
   /** Compare with every record. */
   readonly exact?: boolean | undefined
@@ -405,10 +408,11 @@ export interface SearchStage {
   readonly asked: string
   /**
    * How it looked: `flat` compares with each record; `codes` first with one bit of each component, and with the
-   * records that may be near by that; `hnsw` and `qg` follow a graph, `qg` by codes of what it leads to; `sparse` goes by
+   * records that may be near by that; `hnsw` and `qg` follow a graph, `qg` by codes of what it leads to; `ivf` reads the nearest
+   * of many lists of records; `sparse` goes by
    * the records that have an index of the query; `text` has an index of words; `keys` goes by key, without a vector.
    */
-  readonly path: 'flat' | 'codes' | 'hnsw' | 'qg' | 'sparse' | 'text' | 'keys'
+  readonly path: 'flat' | 'codes' | 'hnsw' | 'qg' | 'ivf' | 'sparse' | 'text' | 'keys'
   /** Rows there, removed ones included. */
   readonly rows: number
   /**
@@ -418,9 +422,9 @@ export interface SearchStage {
   readonly estimate: number
   /** Rows that could be found: those alive, or those of them that the filter holds for. */
   readonly matches: number
-  /** Candidate list, 0 where all rows were compared. */
+  /** Candidate list, of `ivf` the number of lists it was to look at; 0 where all rows were compared. */
   readonly ef: number
-  /** Nodes expanded. */
+  /** Nodes expanded, or lists looked at. */
   readonly hops: number
   /** Distances computed. */
   readonly distances: number

@@ -186,7 +186,22 @@ table('schema', [
     makes(vectorField({ index: { kind: 'qg' } })),
     { path: 'vectors.v.index.kind' },
   ],
-  ['index ivf', arg, makes(vectorField({ index: 'ivf' })), { path: 'vectors.v.index' }],
+  ...[
+    { index: 'ivf', metric: 'l1' },
+    { index: 'ivf', type: 'f16' },
+    { index: 'ivf', type: 'sparse', metric: 'dot' },
+  ].map((field): Case => [
+    `index ivf of ${JSON.stringify(field)}`,
+    arg,
+    makes(vectorField(field)),
+    { path: 'vectors.v.index' },
+  ]),
+  [
+    'index ivf with a quantiser',
+    arg,
+    makes(vectorField({ index: 'ivf', quantize: 'sq8' })),
+    { path: 'vectors.v.quantize' },
+  ],
   ['index lsh', arg, makes(vectorField({ index: 'lsh' })), { path: 'vectors.v.index' }],
   ['index 5', arg, makes(vectorField({ index: 5 })), { path: 'vectors.v.index' }],
   [

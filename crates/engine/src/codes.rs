@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use cairn_env::sync::atomic::{AtomicUsize, Ordering};
 use cairn_index::flat::{CodeSpace, Codes};
+use cairn_index::ivf;
 use cairn_index::{
     Coded, CodedSpace, Metric, Progress, Quantisation, SingleThread, TrainError, Vectors,
 };
@@ -54,6 +55,7 @@ enum Made {
 pub(crate) struct ScanSpace {
     pub codes: CodeSpace,
     pub coded: CodedSpace,
+    pub clusters: ivf::Scratch,
     /// Somewhere it would be worth while to make codes.
     pub wanted: bool,
 }

@@ -27,6 +27,8 @@ const MARGIN: f32 = 1.1;
 /// Easy sets reach a recall of 0.95 with fewer. But then a row that is asked for its own vector is lost
 /// too often: of 60,000 images 229 with a list of 10, 71 with 20, 36 with 32.
 const MEASURED_MIN: f32 = 20.0;
+/// A row is in the list of its nearest centroid, except where lists were divided.
+const LISTS_MIN: f32 = 2.0;
 
 /// The recall@10 that lists of candidates reach over one graph, measured when it was built.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +95,17 @@ pub(crate) enum Growth {
     /// there are neighbours: of 4,000 rows of 300 components the nearest hundred were found at 0.94
     /// by a list that was only longer by as many, where the nearest ten were at 0.98.
     InProportion,
+    /// It is no list of candidates but a number of lists of rows, each of which has many neighbours or none.
+    Lists,
+}
+
+impl Growth {
+    fn least(self) -> f32 {
+        match self {
+            Self::Lists => LISTS_MIN,
+            Self::Added | Self::InProportion => MEASURED_MIN,
+        }
+    }
 }
 
 /// The candidate list for a graph over `live` rows; `None` means compare with every row.
@@ -105,6 +118,7 @@ pub(crate) fn ef_search(
 ) -> Option<usize> {
     match wanted {
         Effort::Exact => None,
+        Effort::EfSearch(ef) if growth == Growth::Lists => Some(ef.clamp(1, EF_MAX)),
         Effort::EfSearch(ef) => Some(ef.max(k).min(EF_MAX)),
         Effort::Recall(recall) => {
             ef_search(Effort::Stretched(recall, 1.0), k, live, measured, growth)
@@ -112,7 +126,7 @@ pub(crate) fn ef_search(
         Effort::Stretched(recall, _) if recall >= 1.0 => None,
         Effort::Stretched(recall, factor) => {
             let ef = match measured {
-                Some(curve) => (interpolate(&curve.steps, recall) * MARGIN).max(MEASURED_MIN),
+                Some(curve) => (interpolate(&curve.steps, recall) * MARGIN).max(growth.least()),
                 None => {
                     let scale = (live as f32 / TABLE_ROWS).powf(ROWS_EXPONENT).max(0.2);
                     interpolate(&TABLE, recall) * scale
@@ -123,6 +137,7 @@ pub(crate) fn ef_search(
             let ef = match growth {
                 Growth::Added => ef + more * (1.0 + ef / 400.0),
                 Growth::InProportion => ef + more * ef / 10.0,
+                Growth::Lists => return Some((ef * (1.0 + more / 10.0).sqrt()).ceil() as usize),
             };
             Some((ef.ceil() as usize).max(k).min(EF_MAX))
         }

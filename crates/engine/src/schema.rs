@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use cairn_distance::Metric;
-use cairn_index::{HnswConfig, Quantisation, qg};
+use cairn_index::{HnswConfig, Quantisation, ivf, qg};
 use cairn_text::{Language, WEIGHT_MAX};
 
 use crate::error::{Code, Error, Result};
@@ -156,6 +156,9 @@ pub enum IndexKind {
     Hnsw(HnswSettings),
     /// Flat while small, a quantised graph above; of vectors of `f32` under `cosine` or `l2`.
     Qg,
+    /// Flat while small, clustered postings above, which stay in their file as the vectors do; of vectors of `f32`
+    /// under `cosine`, `l2` or `dot`.
+    Ivf,
 }
 
 const _: () = assert!(
@@ -510,6 +513,10 @@ impl VectorField {
             return None;
         }
         let settings = match &self.index {
+            IndexKind::Ivf => {
+                let config = ivf::Config { lists: None, seed };
+                return Some(GraphConfig::Clusters(config));
+            }
             IndexKind::Hnsw(settings) => settings.clone(),
             _ => HnswSettings::for_m(16),
         };
@@ -569,6 +576,10 @@ impl VectorField {
         if self.kind.varies() && matches!(self.index, IndexKind::Hnsw(_)) {
             return wrong("a field whose vectors differ in length has no graph");
         }
+        let is_estimated = self.kind == VectorKind::F32 && self.metric != MetricName::L1;
+        if self.index == IndexKind::Ivf && !is_estimated {
+            return wrong("an index of kind ivf is over vectors of f32 under cosine, l2 or dot");
+        }
         if self.index == IndexKind::Qg && !self.may_be_quantised() {
             return wrong("an index of kind qg is over vectors of f32 under cosine or l2");
         }
@@ -578,8 +589,8 @@ impl VectorField {
         if self.kind != VectorKind::F32 {
             return wrong("only vectors of f32 are quantised");
         }
-        if self.index == IndexKind::Qg {
-            return wrong("an index of kind qg has codes of its own");
+        if matches!(self.index, IndexKind::Qg | IndexKind::Ivf) {
+            return wrong("an index of this kind has codes of its own");
         }
         let checked = quantisation.validate(self.dim as usize, self.metric.metric());
         checked.or_else(|error| wrong(&error.to_string()))
@@ -599,7 +610,8 @@ impl VectorField {
         }
         self.validate_kind()?;
         if let Some(config) = self.graph(0, 0, 0) {
-            config.validate().map_err(|error| {
+            let valid = config.validate(self.dim as usize, self.metric.metric());
+            valid.map_err(|error| {
                 Error::new(Code::InvalidArgument, error.to_string())
                     .text("field", self.name.clone())
             })?;

@@ -52,8 +52,10 @@ macro_rules! each {
     };
 }
 
+mod clusters;
 mod graph;
 
+pub(crate) use clusters::{MadeClusters, Site, lent_rows};
 pub(crate) use graph::{FieldGraph, GraphConfig};
 
 /// The vectors of one field, as searches compare them: as they are stored, but for `f32` under cosine,

@@ -18,6 +18,11 @@ use std::sync::Arc;
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file that must not exist, open for reading and writing (mode 0600).
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Creates a file below `dir` that has no name, open for reading and writing: nothing of it is left once it
+    /// is closed, whatever happens. `None` where there are no such files.
+    fn create_unnamed(&self, _dir: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        Ok(None)
+    }
     /// Opens an existing regular file. Anything else is `InvalidInput`.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
     /// Moves `from` over `to`.

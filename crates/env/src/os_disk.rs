@@ -11,6 +11,7 @@
 //! | `preallocate` | `fallocate` | `F_PREALLOCATE` | length only |
 //! | `free_bytes` | `statvfs` | `statvfs` | unknown: `u64::MAX` |
 //! | `will_read` | `fadvise` | `F_RDADVISE` | nothing to call |
+//! | `create_unnamed` | `O_TMPFILE` | none | none |
 //!
 //! Errors keep the number of the operating system: a full disk is
 //! [`io::ErrorKind::StorageFull`], an exhausted quota [`io::ErrorKind::QuotaExceeded`].
@@ -44,6 +45,11 @@ impl Disk for OsDisk {
             .create_new(true)
             .open(path)?;
         Ok(Arc::new(OsFile { file }))
+    }
+
+    fn create_unnamed(&self, dir: &Path) -> io::Result<Option<Arc<dyn DiskFile>>> {
+        let file = platform::create_unnamed(dir)?;
+        Ok(file.map(|file| Arc::new(OsFile { file }) as _))
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {

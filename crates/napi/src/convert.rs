@@ -237,6 +237,7 @@ fn vector_field(field: BindingVectorField) -> Result<VectorField> {
         "flat" => IndexKind::Flat,
         "hnsw" => IndexKind::Hnsw(hnsw(field.hnsw)),
         "qg" => IndexKind::Qg,
+        "ivf" => IndexKind::Ivf,
         other => return Err(unknown("index", other).text("field", field.name)),
     };
     let kind = match field.kind.as_str() {
@@ -315,6 +316,7 @@ impl From<&Schema> for BindingSchema {
                 IndexKind::Flat => ("flat", None),
                 IndexKind::Hnsw(settings) => ("hnsw", Some(BindingHnsw::from(settings))),
                 IndexKind::Qg => ("qg", None),
+                IndexKind::Ivf => ("ivf", None),
             };
             BindingVectorField {
                 name: field.name.clone(),

@@ -41,6 +41,7 @@ mod lock;
     )
 )]
 mod mapping;
+mod scratch;
 mod segment;
 mod wal;
 
@@ -58,6 +59,7 @@ pub use error::{Result, StorageError};
 pub use fields::list_dir;
 pub use lock::{DirectoryLock, Holder, holder_of};
 pub use mapping::Mapping;
+pub use scratch::{Scratch, ScratchWriter};
 pub use segment::{
     BLOCK_BYTES, REQUIRED, Section, SectionId, SegmentFile, SegmentReader, SegmentWriter,
     sync_segment_dir,

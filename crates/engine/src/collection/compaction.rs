@@ -20,6 +20,7 @@ use crate::query::SelectFields;
 use crate::schema::VectorField;
 use crate::segment::{BuildPlan, GraphPlan, Origin, ReadAhead, RowSource, Segment, build};
 use crate::stop::{Job, Pace};
+use crate::vectors::GraphConfig;
 use crate::view::View;
 
 use super::flush::EnvWorkers;
@@ -300,14 +301,30 @@ impl Collection {
         self.publish_edit(edit)
     }
 
-    /// A merge is as large as its inputs and the graphs that they have not, and must leave what
-    /// flushes need.
+    /// A merge is as large as its inputs and the graphs that they have not, and what it keeps on the disk
+    /// meanwhile, and must leave what flushes need.
     fn room_for_merge(&self, inputs: &[Arc<Segment>]) -> Result<()> {
         let files: u64 = inputs.iter().map(|segment| segment.entry.file.bytes).sum();
-        let graphs: u64 = self.graph_bytes_missing(inputs);
+        let graphs = self.graph_bytes_missing(inputs) + self.scratch_bytes(inputs);
         let reserve = self.reserve_bytes(&self.view.load(), &self.core.lock().ledger);
         self.room()
             .take(files.saturating_add(graphs), reserve, &self.dirs.root)
+    }
+
+    /// What lists are made from: the vectors once more, and the codes.
+    fn scratch_bytes(&self, inputs: &[Arc<Segment>]) -> u64 {
+        let rows: usize = inputs.iter().map(|segment| segment.live()).sum();
+        if rows < GRAPH_ROWS_MIN {
+            return 0;
+        }
+        let of_field = |shape: &VectorField| match shape.graph(self.id, rows, 0) {
+            Some(config @ GraphConfig::Clusters(_)) => {
+                shape.row_bytes() + config.row_bytes(shape.width())
+            }
+            _ => 0,
+        };
+        let row: usize = self.stored().vectors.iter().map(of_field).sum();
+        rows as u64 * row as u64
     }
 
     /// What the graphs over the rows of those inputs take that have none, about.

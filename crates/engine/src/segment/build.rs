@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use cairn_distance::Metric;
 use cairn_env::{Bug, Env, KillPoint, planted};
 use cairn_filter::IndexBuilder;
+use cairn_index::ivf::Region;
 use cairn_index::{Coded, Progress, Quantisation, SparseIndex, TrainError, Workers};
 use cairn_storage::{REQUIRED, SectionId, SegmentWriter, sync_segment_dir};
 use cairn_text::IndexBuilder as WordsBuilder;
@@ -21,7 +22,9 @@ use crate::schema::{MetricName, Schema, VectorField, VectorKind};
 use crate::stop::{Job, Pace};
 use crate::text::TextFields;
 use crate::ulid::Ulid;
-use crate::vectors::{FieldGraph, GraphConfig, Matrix, Measure, entries};
+use crate::vectors::{
+    FieldGraph, GraphConfig, MadeClusters, Matrix, Measure, Site, entries, lent_rows,
+};
 
 use super::blocks::BlockWriter;
 use super::open::segment_path;
@@ -135,6 +138,7 @@ pub(crate) fn build(
     let path = segment_path(dir, id);
     let builder = Builder {
         env,
+        dir,
         schema,
         sources,
         plan,
@@ -156,9 +160,16 @@ pub(crate) fn build(
 /// What searches of a field have besides its vectors.
 #[derive(Default)]
 struct Indexed {
-    /// With what was measured of it.
-    graph: Option<(FieldGraph, Option<Curve>)>,
+    stands: Option<Stands>,
+    /// What was measured of it.
+    curve: Option<Curve>,
     codes: Option<Codes>,
+}
+
+/// What stands over the vectors of a field.
+enum Stands {
+    Graph(FieldGraph),
+    Clusters(MadeClusters),
 }
 
 /// Codes of the vectors of a field.
@@ -170,6 +181,7 @@ enum Codes {
 
 struct Builder<'a> {
     env: &'a Env,
+    dir: &'a Path,
     schema: &'a Schema,
     sources: &'a [&'a dyn RowSource],
     plan: &'a BuildPlan<'a>,
@@ -192,25 +204,18 @@ impl Builder<'_> {
         faults.hit(KillPoint::K10Vectors)?;
         self.write_sparse_indexes(&mut writer, &origins)?;
         // Each goes when it is written: it is as large as the vectors of short rows.
-        for (field, Indexed { graph, codes }) in indexed.into_iter().enumerate() {
-            if let Some((graph, curve)) = graph {
-                let (id, written) = match graph {
-                    FieldGraph::Quantised(_) => {
-                        (sections::quantised_graph(field), KillPoint::K12Codes)
-                    }
-                    _ => (sections::graph(field), KillPoint::K11Graph),
-                };
-                writer.begin(id, 0)?;
-                graph.write(|bytes| {
-                    self.spend(bytes.len());
-                    writer.write(bytes)
-                })?;
-                writer.end()?;
-                faults.hit(written)?;
-                if let Some(curve) = curve {
-                    let id = sections::calibration(field);
-                    write_section(&mut writer, id, 0, &curve.to_bytes())?;
-                }
+        for (field, indexed) in indexed.into_iter().enumerate() {
+            let Indexed {
+                stands,
+                curve,
+                codes,
+            } = indexed;
+            if let Some(stands) = stands {
+                faults.hit(self.write_index(&mut writer, field, &stands)?)?;
+            }
+            if let Some(curve) = curve {
+                let id = sections::calibration(field);
+                write_section(&mut writer, id, 0, &curve.to_bytes())?;
             }
             if let Some(codes) = codes {
                 writer.begin(sections::codes(field), 0)?;
@@ -257,6 +262,43 @@ impl Builder<'_> {
         })
     }
 
+    /// Writes what stands over a field; which step that was.
+    fn write_index(
+        &self,
+        writer: &mut SegmentWriter,
+        field: usize,
+        stands: &Stands,
+    ) -> Result<KillPoint> {
+        let (id, written) = match stands {
+            Stands::Graph(FieldGraph::Quantised(_)) => {
+                (sections::quantised_graph(field), KillPoint::K12Codes)
+            }
+            Stands::Graph(_) => (sections::graph(field), KillPoint::K11Graph),
+            Stands::Clusters(made) => {
+                for region in [Region::Coarse, Region::Fine] {
+                    writer.begin(sections::postings(field, region), 0)?;
+                    for part in made.region(region).chunks(BYTES_PER_WRITE) {
+                        self.spend(part.len());
+                        writer.write(part)?;
+                    }
+                    writer.end()?;
+                }
+                (sections::clusters(field), KillPoint::K12Codes)
+            }
+        };
+        writer.begin(id, 0)?;
+        let put = |bytes: &[u8]| {
+            self.spend(bytes.len());
+            writer.write(bytes)
+        };
+        match stands {
+            Stands::Graph(graph) => graph.write(put)?,
+            Stands::Clusters(made) => made.head().write_head(put)?,
+        }
+        writer.end()?;
+        Ok(written)
+    }
+
     /// Builds the graphs and measures them, and how the vectors of each field spread.
     ///
     /// Rows stay in the order they came in: with huge pages and whole records fetched ahead, an
@@ -282,7 +324,10 @@ impl Builder<'_> {
                     Indexed::default()
                 }
                 Some(plan) => {
-                    let vectors = self.gather_vectors(field, origins)?;
+                    let vectors = match plan.configs[field] {
+                        Some(GraphConfig::Clusters(_)) => self.lent_vectors(field, origins)?,
+                        _ => self.gather_vectors(field, origins)?,
+                    };
                     spread.push(spread_of(&vectors, shape)?);
                     self.index_field(field, &vectors, metric, plan)?
                 }
@@ -320,13 +365,28 @@ impl Builder<'_> {
             Codes::Made(coded) => Some(coded),
             Codes::Refused => None,
         });
-        let graph = plan.configs[field].as_ref().map(|config| {
-            let built = FieldGraph::build(vectors, coded, metric, config, plan.workers, &progress);
-            let (graph, points) = built.map_err(failed)?;
-            Ok::<_, Error>((graph, Curve::new(points)))
+        let workers = plan.workers;
+        let built = plan.configs[field].as_ref().map(|config| match config {
+            GraphConfig::Clusters(config) => {
+                let vectors = vectors.as_f32().expect("lists are of vectors of f32");
+                let site = Site {
+                    env: self.env,
+                    dir: self.dir,
+                    workers,
+                    progress: &progress,
+                    failed: &failed,
+                };
+                let made = MadeClusters::build(vectors, metric, config, &site);
+                made.map(|(made, points)| (Stands::Clusters(made), points))
+            }
+            _ => FieldGraph::build(vectors, coded, metric, config, workers, &progress)
+                .map(|(graph, points)| (Stands::Graph(graph), points))
+                .map_err(failed),
         });
+        let (stands, points) = built.transpose()?.unzip();
         Ok(Indexed {
-            graph: graph.transpose()?,
+            stands,
+            curve: points.and_then(Curve::new),
             codes,
         })
     }
@@ -340,6 +400,18 @@ impl Builder<'_> {
 
     fn source(&self, origin: &Origin) -> &dyn RowSource {
         self.sources[origin.source as usize]
+    }
+
+    /// Those of a field that should not be in memory.
+    fn lent_vectors(&self, field: usize, origins: &[Origin]) -> Result<Matrix> {
+        let shape = &self.schema.vectors[field];
+        let lent = lent_rows(self.env, self.dir, shape, |each| {
+            self.each_vector(field, origins, each)
+        })?;
+        match lent {
+            Some(vectors) => Ok(vectors),
+            None => self.gather_vectors(field, origins),
+        }
     }
 
     fn gather_vectors(&self, field: usize, origins: &[Origin]) -> Result<Matrix> {

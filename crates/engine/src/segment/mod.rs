@@ -9,6 +9,7 @@ mod key_index;
 mod mapped;
 mod nearest;
 mod open;
+mod postings;
 #[cfg(not(fuzzing))]
 mod sections;
 #[cfg(fuzzing)]
@@ -57,6 +58,7 @@ use fields::{Stored, end_to_end};
 use indexes::Indexes;
 use key_index::KeyIndex;
 use mapped::Mapped;
+use postings::Clusters;
 use words::AllWords;
 
 /// A segment that is open for reading: its file, and which of its rows are deleted. A reader
@@ -115,6 +117,8 @@ struct SegmentField {
     /// Where they are, if they are not a copy.
     mapped: Option<Arc<Mapped>>,
     graph: Option<FieldGraph>,
+    /// In the place of a graph.
+    clusters: Option<Clusters>,
     curve: Option<Curve>,
     /// Whether the segment has codes, or says that there are none.
     has_codes: bool,
@@ -126,6 +130,10 @@ struct SegmentField {
 }
 
 impl SegmentField {
+    fn has_graph(&self) -> bool {
+        self.graph.is_some() || self.clusters.is_some()
+    }
+
     fn code_bytes(&self) -> usize {
         self.coded.as_ref().map_or(0, Coded::bytes) + self.lazy_codes.bytes()
     }
@@ -275,22 +283,26 @@ impl Segment {
         field.check(&self.reader)
     }
 
-    /// Whether a graph stands over the field.
+    /// Whether a graph stands over the field, or lists do.
     pub fn has_graph(&self, field: usize) -> bool {
-        self.fields[field].graph.is_some()
+        self.fields[field].has_graph()
     }
 
     /// Whether the field has what the schema asks for besides its vectors.
     pub fn is_indexed(&self, field: usize, shape: &VectorField) -> bool {
         let field = &self.fields[field];
-        (field.graph.is_some() || !shape.has_graphs())
+        (field.has_graph() || !shape.has_graphs())
             && (field.has_codes || shape.quantisation().is_none())
     }
 
     /// How searches call the graph over the field; `flat` where there is none.
     pub fn index_name(&self, field: usize) -> &'static str {
-        let graph = self.fields[field].graph.as_ref();
-        graph.map_or("flat", FieldGraph::name)
+        let field = &self.fields[field];
+        match (&field.graph, &field.clusters) {
+            (Some(graph), _) => graph.name(),
+            (None, Some(_)) => "ivf",
+            (None, None) => "flat",
+        }
     }
 
     /// What was measured of that graph.
@@ -304,7 +316,7 @@ impl Segment {
             let Some(vectors) = field.vectors.as_f32() else {
                 continue;
             };
-            if field.graph.is_some() {
+            if field.has_graph() {
                 field.lazy_codes.make_rows(vectors, field.metric, &stop);
             } else {
                 field.lazy_codes.make(vectors, field.metric);
@@ -365,10 +377,12 @@ impl Segment {
 
     pub fn memory(&self) -> Memory {
         let graphs = self.fields.iter().filter_map(|field| field.graph.as_ref());
+        let heads = self.fields.iter().filter_map(|it| it.clusters.as_ref());
+        let heads: usize = heads.map(|it| it.head.memory_bytes()).sum();
         Memory {
             vectors: self.fields.iter().map(|f| f.vectors.bytes()).sum(),
             mapped: self.mapped().map(Mapped::length).sum(),
-            graphs: graphs.map(FieldGraph::bytes).sum(),
+            graphs: graphs.map(FieldGraph::bytes).sum::<usize>() + heads,
             codes: self.fields.iter().map(SegmentField::code_bytes).sum(),
             keys: self.keys.bytes(),
             key_index: self.key_index.bytes(),
@@ -424,6 +438,9 @@ impl Memory {
 impl Drop for Body {
     fn drop(&mut self) {
         self.cache.forget(self.number);
+        for clusters in self.fields.iter().filter_map(|it| it.clusters.as_ref()) {
+            clusters.forget(&self.cache);
+        }
         let doomed = self.doomed.take();
         if doomed.is_some_and(|(retained, file)| retained.abandon(file)) {
             // Should the removal fail, the file is an orphan that the next open removes.

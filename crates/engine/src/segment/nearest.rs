@@ -6,17 +6,23 @@ use std::cmp::Ordering;
 use cairn_env::{Bug, planted};
 use cairn_filter::Bitmap;
 use cairn_index::flat::TopK;
+use cairn_index::ivf::SearchError;
 use cairn_index::{Coded, Effort as Spent, HOPS_PER_LOOK, Hit, Scratch, Stopped};
 
 use crate::codes::{ALLOWED_MIN, DEVIATIONS, ScanSpace, may_use_codes};
-use crate::effort::{self, Look};
+use crate::effort::{self, Growth, Look};
 use crate::error::Result;
 use crate::expiry::Moment;
 use crate::query::Effort;
 use crate::stop::Stop;
 use crate::vectors::{FieldGraph, FieldQuery};
 
-use super::{Segment, SegmentField};
+use super::postings::Clusters;
+use super::{Segment, SegmentField, corrupt, sections};
+
+/// Rows that are compared one by one while a list is looked at, about: 256 codes, and its share of the rows that are
+/// measured.
+const PROBE_DISTANCES: f32 = 16.0;
 
 const CODED: &str = "codes are of vectors of f32";
 
@@ -66,9 +72,10 @@ impl Segment {
             seen,
             live: question.allowed.map_or(seen, Bitmap::count),
         };
-        let outcome = match &field.graph {
-            Some(graph) => search.with_graph(graph, scratch, space, hits),
-            None => search.without_graph(space, hits),
+        let outcome = match (&field.graph, &field.clusters) {
+            (Some(graph), _) => search.with_graph(graph, scratch, space, hits),
+            (None, Some(clusters)) => search.with_clusters(clusters, space, hits)?,
+            (None, None) => search.without_graph(space, hits),
         };
         question.stop.check()?;
         field.check(&self.reader)?;
@@ -118,6 +125,55 @@ impl Nearest<'_> {
             (None, Some((rows, codes))) => self.by_row_codes(codes, rows.iter(), space, hits),
             (None, None) => self.compare_each(hits),
         }
+    }
+
+    /// Looks at the nearest lists, unless a look at each row that may be returned costs less.
+    fn with_clusters(
+        &self,
+        clusters: &Clusters,
+        space: &mut ScanSpace,
+        hits: &mut Vec<Hit>,
+    ) -> Result<Outcome> {
+        let (field, asked, segment) = (self.field, self.question, self.segment);
+        let curve = field.curve.as_ref();
+        // The neighbours that a filter leaves are spread over as many more lists.
+        let wide = (asked.k * self.seen).div_ceil(self.live.max(1));
+        let probes = effort::ef_search(asked.effort, wide, self.seen, curve, Growth::Lists);
+        let pays = |probes: &usize| effort::pays(*probes, self.live, self.seen, PROBE_DISTANCES);
+        let vectors = field.vectors.as_f32().zip(asked.query.as_f32());
+        let Some((probes, (vectors, query))) = probes.filter(pays).zip(vectors) else {
+            return Ok(self.compare_each(hits));
+        };
+        let postings = clusters.of(&segment.reader, &segment.cache);
+        let (accept, due) = (|row| self.accepts(row), || self.is_due());
+        let (head, k, space) = (&clusters.head, asked.k, &mut space.clusters);
+        let spent = head.search(
+            &postings, vectors, query, k, probes, accept, space, due, hits,
+        );
+        let spent = match spent {
+            Ok(spent) => spent,
+            // Whoever asked says so.
+            Err(SearchError::Stopped) => Spent::default(),
+            Err(SearchError::Source(error)) => return Err(error),
+            Err(SearchError::Damaged { region, list }) => {
+                let id = sections::postings(asked.field, region);
+                let offset = segment.reader.offset(id).unwrap_or(0);
+                let offset = offset + head.part(region, list).start;
+                return Err(corrupt(
+                    &segment.path,
+                    offset,
+                    id,
+                    "a list with numbers that none has",
+                ));
+            }
+        };
+        Ok(Outcome {
+            path: "ivf",
+            matches: self.live,
+            ef: probes,
+            hops: u64::from(spent.hops),
+            distances: u64::from(spent.distances),
+        })
     }
 
     fn without_graph(&self, space: &mut ScanSpace, hits: &mut Vec<Hit>) -> Outcome {

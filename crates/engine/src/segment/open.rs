@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use cairn_env::{Bug, Env, planted};
 use cairn_filter::FieldIndex;
+use cairn_index::ivf::{Ivf, Region};
 use cairn_index::{Coded, MultiVectors, SparseIndex};
 use cairn_storage::{REQUIRED, SectionId, SegmentReader, SegmentWriter, StorageError};
 use cairn_text::TextIndex;
@@ -18,7 +19,7 @@ use crate::expiry::{Expiry, end_of};
 use crate::keys::{KeyType, Keys};
 use crate::manifest::{DeletionEntry, FileEntry, SegmentEntry};
 use crate::query::SelectFields;
-use crate::schema::{Schema, VectorField, VectorKind};
+use crate::schema::{IndexKind, Schema, VectorField, VectorKind};
 use crate::structure::Structure;
 use crate::text::{Damaged, TextFields};
 use crate::tombstones::Tombstones;
@@ -31,6 +32,7 @@ use super::fields::{self, Stored};
 use super::indexes::Indexes;
 use super::key_index::KeyIndex;
 use super::mapped::{self, Mapped};
+use super::postings::Clusters;
 use super::words::{AllWords, Words};
 use super::{Body, ReadAhead, Segment, SegmentField, sections};
 
@@ -77,14 +79,19 @@ pub(crate) fn open(
     for (index, field) in schema.vectors.iter().enumerate() {
         graphs.push((
             file.graph(index, field, rows)?,
+            file.clusters(index, field, rows)?,
             file.codes(index, field, rows)?,
         ));
     }
     let mut fields = Vec::with_capacity(schema.vectors.len());
-    for ((index, field), (graph, codes)) in schema.vectors.iter().enumerate().zip(graphs) {
+    for ((index, field), read) in schema.vectors.iter().enumerate().zip(graphs) {
+        let (graph, clusters, codes) = read;
+        // There are lists where vectors are more than memory, and before there are any, too.
+        let stays = memory_map || field.index == IndexKind::Ivf;
+        let jumps = graph.is_some() || clusters.is_some();
         let ends = file.vector_ends(index, field, rows)?;
-        let lent = match memory_map {
-            true if !field.kind.varies() => file.mapped(index, field, rows, graph.is_some())?,
+        let lent = match stays {
+            true if !field.kind.varies() => file.mapped(index, field, rows, jumps)?,
             _ => None,
         };
         let (vectors, mapped) = match lent {
@@ -100,6 +107,7 @@ pub(crate) fn open(
             vectors,
             mapped,
             graph,
+            clusters: clusters.map(|head| Clusters::new(head, index, cache)),
             curve: file.curve(index)?,
             has_codes: codes.is_some(),
             coded: codes.flatten(),
@@ -259,6 +267,7 @@ pub(crate) fn check_contents(
             _ => file.expect_vectors(index, field, rows)?,
         }
         file.graph(index, field, rows)?;
+        file.clusters(index, field, rows)?;
         file.codes(index, field, rows)?;
         file.curve(index)?;
     }
@@ -600,6 +609,29 @@ impl File<'_> {
             }
         };
         read.map(Some).map_err(|what| self.corrupt(name, &what))
+    }
+
+    /// The head of clustered postings; both regions are there.
+    fn clusters(&self, index: usize, field: &VectorField, rows: usize) -> Result<Option<Ivf>> {
+        let id = sections::clusters(index);
+        if self.reader.len(id).is_none() {
+            return Ok(None);
+        }
+        let wrong = |what: &str| self.corrupt("CLUSTERS", what);
+        if field.kind != VectorKind::F32 {
+            return Err(wrong("lists of vectors that cannot have them"));
+        }
+        let metric = field.metric.metric();
+        let head = Ivf::read_head(&self.reader.read(id)?, rows, field.width(), metric);
+        let head = head.map_err(|error| wrong(&error.to_string()))?;
+        for (region, name) in [
+            (Region::Coarse, "COARSE_POSTINGS"),
+            (Region::Fine, "FINE_POSTINGS"),
+        ] {
+            let id = sections::postings(index, region);
+            self.expect_len(id, name, head.region_bytes(region))?;
+        }
+        Ok(Some(head))
     }
 
     /// `Some(None)` where vectors are too long to have any.

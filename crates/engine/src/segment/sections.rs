@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use cairn_index::ivf::Region;
 use cairn_storage::SectionId;
 
 use crate::keys::KeyType;
@@ -85,9 +86,28 @@ pub(crate) fn codes(field: usize) -> SectionId {
 
 const CODES_KIND: u32 = 18;
 
+/// The head of the clustered postings of a field. Optional: without it the field is searched exactly.
+pub(crate) fn clusters(field: usize) -> SectionId {
+    section(CLUSTERS_KIND, number(field))
+}
+
+const CLUSTERS_KIND: u32 = 19;
+
+/// A region of those postings. Optional, but not without the other.
+pub(crate) fn postings(field: usize, region: Region) -> SectionId {
+    let kind = match region {
+        Region::Coarse => COARSE_POSTINGS_KIND,
+        Region::Fine => FINE_POSTINGS_KIND,
+    };
+    section(kind, number(field))
+}
+
+const COARSE_POSTINGS_KIND: u32 = 20;
+const FINE_POSTINGS_KIND: u32 = 21;
+
 /// What FORMAT.md calls a section.
 pub(crate) fn section_name(id: SectionId) -> String {
-    const NAMES: [&str; 18] = [
+    const NAMES: [&str; 21] = [
         "META",
         "KEYS",
         "VERSIONS",
@@ -106,6 +126,9 @@ pub(crate) fn section_name(id: SectionId) -> String {
         "SPARSE_INDEX",
         "QUANTISED_GRAPH",
         "CODES",
+        "CLUSTERS",
+        "COARSE_POSTINGS",
+        "FINE_POSTINGS",
     ];
     let name = (id.kind as usize)
         .checked_sub(1)
@@ -130,7 +153,8 @@ pub(crate) fn rows_in(
         (
             _,
             GRAPH_KIND | FIELD_INDEX_KIND | TEXT_INDEX_KIND | CALIBRATION_KIND | SPARSE_INDEX_KIND
-            | QUANTISED_GRAPH_KIND | CODES_KIND,
+            | QUANTISED_GRAPH_KIND | CODES_KIND | CLUSTERS_KIND | COARSE_POSTINGS_KIND
+            | FINE_POSTINGS_KIND,
         ) => {
             return Some(0..0);
         }
@@ -147,7 +171,9 @@ pub(crate) fn rows_in(
 }
 
 /// Kinds this version understands; any other required section refuses the file.
-pub(crate) const KNOWN: [u32; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18];
+pub(crate) const KNOWN: [u32; 20] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+];
 
 const fn section(kind: u32, field: u32) -> SectionId {
     SectionId { kind, field }

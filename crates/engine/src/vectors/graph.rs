@@ -2,6 +2,7 @@
 
 use cairn_distance::f16;
 use cairn_env::{Bug, planted};
+use cairn_index::ivf;
 use cairn_index::qg::{self, QuantisedGraph};
 use cairn_index::{
     Coded, CodedSpace, Effort, FormatError, Graph, Hit, HnswConfig, Metric, Point, Progress, Query,
@@ -15,6 +16,7 @@ use super::{FieldQuery, Matrix, Stored};
 
 // What callers see to.
 const WITHOUT_GRAPH: &str = "no graph is over vectors that differ in length";
+const NO_GRAPH: &str = "postings are no graph";
 const NOT_QUANTISED: &str = "a quantised graph is over vectors of f32";
 
 /// The graph over one field.
@@ -27,11 +29,12 @@ pub(crate) enum FieldGraph {
     Quantised(QuantisedGraph),
 }
 
-/// How the graph over a field is built.
+/// How the graph over a field is built, or the postings that stand in its place.
 #[derive(Clone, Debug)]
 pub(crate) enum GraphConfig {
     Hnsw(HnswConfig),
     Quantised(qg::Config),
+    Clusters(ivf::Config),
 }
 
 impl GraphConfig {
@@ -39,10 +42,13 @@ impl GraphConfig {
     ///
     /// # Errors
     /// A sentence about the first setting that is outside its range.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self, dim: usize, metric: Metric) -> Result<(), String> {
         match self {
             Self::Hnsw(config) => config.validate().map_err(|error| error.to_string()),
             Self::Quantised(config) => config.validate().map_err(|error| error.to_string()),
+            Self::Clusters(config) => config
+                .validate(dim, metric)
+                .map_err(|error| error.to_string()),
         }
     }
 
@@ -52,6 +58,7 @@ impl GraphConfig {
         match self {
             Self::Hnsw(config) => (4 * config.m0 + 4) * 17 / 16,
             Self::Quantised(config) => config.record_bytes(dim),
+            Self::Clusters(_) => ivf::Config::row_bytes(dim),
         }
     }
 }
@@ -79,6 +86,7 @@ impl FieldGraph {
                 let (graph, points) = built.map_err(|error| error.to_string())?;
                 return Ok((Self::Quantised(graph), points));
             }
+            GraphConfig::Clusters(_) => unreachable!("{NO_GRAPH}"),
         };
         if let Some((coded, vectors)) = coded.zip(vectors.as_f32()) {
             let built =

@@ -7,7 +7,9 @@ use cairn_storage::{SegmentReader, SegmentWriter, load, publish, read_current};
 
 const ROOT: &str = "/db/collections/0000000000000001";
 /// Of the sections that segments have.
-pub const KINDS: [u32; 17] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18];
+pub const KINDS: [u32; 20] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+];
 
 /// Puts what `change` makes of the sections, by their kinds, into their places, every checksum right,
 /// and lists the file anew; `None` leaves a section out.

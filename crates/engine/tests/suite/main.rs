@@ -17,6 +17,8 @@ mod looks;
 mod mixed;
 #[path = "../common/rest.rs"]
 mod rest;
+#[path = "../common/searched.rs"]
+mod searched;
 
 mod alter;
 mod alter_beside;
@@ -26,6 +28,7 @@ mod backup_fields;
 mod backup_targets;
 mod clock_jumps;
 mod close_and_errors;
+mod clusters;
 mod codes;
 mod compaction;
 mod compaction_beside_writers;

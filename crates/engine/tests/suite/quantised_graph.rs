@@ -9,160 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cairn_engine::{
-    Code, Collection, Database, DeclaredField, Effort, Error, Filter, Hits, IndexKind, Job, Key,
-    KeyType, MetricName, Options, ProblemKind, QualityRequest, Queries, RepairOptions, Schema,
-    SearchRequest, Snapshot, Stop, TuneRequest, VectorField, VectorKind, repair, verify_directory,
+    Code, Database, Effort, Error, Filter, IndexKind, Job, KeyType, MetricName, Options,
+    ProblemKind, QualityRequest, Queries, RepairOptions, SearchRequest, Snapshot, Stop,
+    TuneRequest, VectorField, VectorKind, repair, verify_directory,
 };
 use cairn_env::{Access, Env};
 use cairn_storage::SegmentReader;
-use cairn_testkit::data;
 
 use crate::common;
 #[cfg(all(feature = "failpoints", feature = "planted-bugs"))]
 use crate::crash;
 use crate::forge::{self, forge};
-use common::{Home, Row, number, put, remove, schema, vector_field};
+use crate::searched::{ROWS, USUAL, World, answers, indexes, keys, search, shape};
+use common::{Home, put, schema, vector_field};
 
-const ROWS: usize = 4_000;
-const QUERIES: usize = 100;
 const QUANTISED_GRAPH: u32 = 17;
 const CALIBRATION: u32 = 14;
-
-/// Records with `n`, their key, and as many vectors that are none of them.
-struct World {
-    home: Home,
-    database: Arc<Database>,
-    collection: Arc<Collection>,
-    metric: MetricName,
-    dim: usize,
-    vectors: Vec<f32>,
-    queries: Vec<f32>,
-}
-
-fn shape(dim: usize, metric: MetricName) -> Schema {
-    let field = vector_field("vector", dim as u32, metric, IndexKind::Qg);
-    let n = DeclaredField {
-        name: "n".into(),
-        kind: "int".into(),
-        text: Default::default(),
-    };
-    Schema {
-        fields: vec![n],
-        ..schema(KeyType::U64, vec![field])
-    }
-}
-
-impl World {
-    fn empty(home: Home, dim: usize, metric: MetricName) -> Self {
-        let database = home.open(Options::default());
-        let collection = database.create_collection("c", shape(dim, metric));
-        let mut vectors = data::clustered(23, ROWS + QUERIES, dim);
-        let queries = vectors.split_off(ROWS * dim);
-        Self {
-            home,
-            database,
-            collection: collection.unwrap(),
-            metric,
-            dim,
-            vectors,
-            queries,
-        }
-    }
-
-    /// All records in one segment with a graph.
-    fn new(dim: usize, metric: MetricName) -> Self {
-        let world = Self::empty(Home::memory(), dim, metric);
-        world.write(0..ROWS);
-        world.collection.compact(&Job::default()).unwrap();
-        assert_eq!(indexes(&world.collection), ["qg"]);
-        world
-    }
-
-    fn row(&self, key: usize) -> Row {
-        let vector = &self.vectors[key * self.dim..][..self.dim];
-        Row::new(number(key as u64), vector).with("n", i64::try_from(key).unwrap())
-    }
-
-    fn write(&self, keys: std::ops::Range<usize>) {
-        for chunk in keys.collect::<Vec<_>>().chunks(1_000) {
-            let rows: Vec<Row> = chunk.iter().map(|&key| self.row(key)).collect();
-            put(&self.collection, &rows);
-        }
-    }
-
-    fn delete(&self, keys: impl Iterator<Item = usize>) {
-        let gone: Vec<_> = keys.map(|key| number(key as u64)).collect();
-        remove(&self.collection, &gone);
-    }
-
-    fn queries(&self) -> impl Iterator<Item = &[f32]> {
-        self.queries.chunks(self.dim)
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        self.collection.snapshot().unwrap()
-    }
-
-    /// The mean recall@`k` of the usual search against the exact one; each is as long as the exact one,
-    /// goes by the graph, and says of every record how far it is.
-    fn recall(&self, k: usize, filter: Option<&Filter>, effort: Effort) -> f64 {
-        let snapshot = self.snapshot();
-        let mut recall = 0.0;
-        for query in self.queries() {
-            let exact = search(&snapshot, query, k, filter, Effort::Exact);
-            let usual = search(&snapshot, query, k, filter, effort);
-            assert_eq!(usual.distances.len(), exact.distances.len());
-            let last = exact.distances.last().copied().unwrap_or(f32::MAX);
-            let near = usual.distances.iter().filter(|&&it| it <= last).count();
-            recall += near as f64 / exact.distances.len().max(1) as f64;
-            for (key, distance) in keys(&usual).into_iter().zip(&usual.distances) {
-                let vector = &self.vectors[key as usize * self.dim..][..self.dim];
-                let far = common::model::distance(self.metric, query, vector);
-                assert!((far - f64::from(*distance)).abs() < 1e-4 * (1.0 + far));
-            }
-        }
-        recall / QUERIES as f64
-    }
-
-    fn segment(&self) -> PathBuf {
-        let files = self.home.files().into_iter().map(|(path, _)| path);
-        let mut segments = files.filter(|path| path.extension().is_some_and(|it| it == "seg"));
-        let only = segments.next().unwrap();
-        assert_eq!(segments.next(), None);
-        only
-    }
-}
-
-fn search(
-    snapshot: &Snapshot,
-    vector: &[f32],
-    k: usize,
-    filter: Option<&Filter>,
-    effort: Effort,
-) -> Hits {
-    let request = SearchRequest {
-        effort,
-        filter,
-        explain: true,
-        ..SearchRequest::new(vector, k)
-    };
-    snapshot.search(&request, &Stop::never()).unwrap()
-}
-
-fn keys(hits: &Hits) -> Vec<u64> {
-    let number = |key: Key<'_>| match key {
-        Key::U64(number) => number,
-        Key::Str(text) => panic!("key={text}"),
-    };
-    hits.keys.iter().map(number).collect()
-}
-
-fn indexes(collection: &Arc<Collection>) -> Vec<&'static str> {
-    let segments = collection.stats().unwrap().segments;
-    segments.iter().map(|segment| segment.index).collect()
-}
-
-const USUAL: Effort = Effort::Recall(0.95);
 
 #[test]
 fn the_usual_search_finds_95_of_100_nearest_records() {
@@ -172,7 +34,7 @@ fn the_usual_search_finds_95_of_100_nearest_records() {
         (300, MetricName::L2),
         (384, MetricName::Cosine),
     ] {
-        let world = World::new(dim, metric);
+        let world = World::new(IndexKind::Qg, dim, metric);
         for k in [1, 10, 100] {
             let recall = world.recall(k, None, USUAL);
             println!("dim={dim} {metric:?} k={k} recall={recall}");
@@ -193,7 +55,7 @@ fn the_usual_search_finds_95_of_100_nearest_records() {
 
 #[test]
 fn a_longer_list_finds_more_and_a_stopped_search_nothing() {
-    let world = World::new(48, MetricName::L2);
+    let world = World::new(IndexKind::Qg, 48, MetricName::L2);
     let recalls = [10, 40, 400].map(|ef| world.recall(10, None, Effort::EfSearch(ef)));
     println!("{recalls:?}");
     assert!(recalls.is_sorted() && recalls[2] > 0.998, "{recalls:?}");
@@ -205,7 +67,7 @@ fn a_longer_list_finds_more_and_a_stopped_search_nothing() {
 
 #[test]
 fn a_filter_leaves_exactly_the_records_that_it_holds_for() {
-    let world = World::new(64, MetricName::Cosine);
+    let world = World::new(IndexKind::Qg, 64, MetricName::Cosine);
     let mut paths = BTreeSet::new();
     for matches in [0, 1, 9, 10, 40, 400, 1_200, 2_400, 3_600, ROWS] {
         let json = format!(r#"{{"n":{{"lt":{matches}}}}}"#);
@@ -230,7 +92,7 @@ fn a_filter_leaves_exactly_the_records_that_it_holds_for() {
 
 #[test]
 fn deleted_records_are_walked_through_and_never_found() {
-    let world = World::new(40, MetricName::L2);
+    let world = World::new(IndexKind::Qg, 40, MetricName::L2);
     let before = world.snapshot();
     let is_gone = |key: usize| key % 4 == 1;
     world.delete((0..ROWS).filter(|&key| is_gone(key)));
@@ -257,20 +119,10 @@ fn deleted_records_are_walked_through_and_never_found() {
     }
 }
 
-/// Hits of every query, with their distances to the bit.
-fn answers(snapshot: &Snapshot, world: &World) -> Vec<(Vec<u64>, Vec<u32>)> {
-    let bits = |hits: &Hits| hits.distances.iter().map(|it| it.to_bits()).collect();
-    let answer = |query| {
-        let hits = search(snapshot, query, 10, None, USUAL);
-        (keys(&hits), bits(&hits))
-    };
-    world.queries().map(answer).collect()
-}
-
 #[test]
 fn a_reopened_collection_answers_as_before_and_a_merge_finds_as_much() {
     for metric in [MetricName::L2, MetricName::Cosine] {
-        let world = World::new(72, metric);
+        let world = World::new(IndexKind::Qg, 72, metric);
         world.delete((0..ROWS).step_by(10));
         world.collection.compact(&Job::default()).unwrap();
         let stats = world.collection.stats().unwrap();
@@ -314,7 +166,7 @@ fn a_reopened_collection_answers_as_before_and_a_merge_finds_as_much() {
 
 #[test]
 fn a_small_segment_is_searched_exactly() {
-    let world = World::empty(Home::memory(), 16, MetricName::L2);
+    let world = World::empty(IndexKind::Qg, Home::memory(), 16, MetricName::L2);
     world.write(0..500);
     world.collection.compact(&Job::default()).unwrap();
     assert_eq!(indexes(&world.collection), ["flat"]);
@@ -324,7 +176,7 @@ fn a_small_segment_is_searched_exactly() {
 #[test]
 fn mapped_vectors_are_searched_by_the_graph_as_copied_ones() {
     for metric in [MetricName::L2, MetricName::Cosine] {
-        let world = World::empty(Home::directory("quantised"), 50, metric);
+        let world = World::empty(IndexKind::Qg, Home::directory("quantised"), 50, metric);
         world.write(0..ROWS);
         world.collection.compact(&Job::default()).unwrap();
         let copied = answers(&world.snapshot(), &world);
@@ -354,7 +206,7 @@ fn mapped_vectors_are_searched_by_the_graph_as_copied_ones() {
 
 #[test]
 fn the_recall_is_measured_and_tuned() {
-    let world = World::new(32, MetricName::L2);
+    let world = World::new(IndexKind::Qg, 32, MetricName::L2);
     let snapshot = world.snapshot();
     let asked = |queries| QualityRequest {
         field: 0,
@@ -386,7 +238,7 @@ fn the_recall_is_measured_and_tuned() {
 
 #[test]
 fn a_build_tells_how_far_it_is_and_can_be_stopped() {
-    let world = World::empty(Home::memory(), 24, MetricName::L2);
+    let world = World::empty(IndexKind::Qg, Home::memory(), 24, MetricName::L2);
     world.write(0..ROWS);
     let stop = Arc::new(AtomicBool::new(false));
     let (told, most) = (Arc::new(AtomicU64::new(0)), ROWS as u64);
@@ -419,7 +271,7 @@ fn graph_section(env: &Env, path: &std::path::Path) -> (u64, u64) {
 
 #[test]
 fn a_flipped_bit_of_the_graph_is_found_and_costs_no_record() {
-    let world = World::new(20, MetricName::L2);
+    let world = World::new(IndexKind::Qg, 20, MetricName::L2);
     world.database.close().unwrap();
     let (env, path) = (&world.home.env, world.segment());
     let (offset, bytes) = graph_section(env, &path);
@@ -488,7 +340,7 @@ fn a_graph_that_is_none_of_its_segment_is_refused_and_one_that_is_absent_is_not_
             Some(bytes)
         }),
     ];
-    let world = World::new(16, MetricName::L2);
+    let world = World::new(IndexKind::Qg, 16, MetricName::L2);
     world.database.close().unwrap();
     let (env, path) = (&world.home.env, world.segment());
     let open = || {
@@ -561,8 +413,8 @@ fn fields_that_no_quantised_graph_is_over_are_refused() {
     let error = check(field(65_537, MetricName::L2, VectorKind::F32)).unwrap_err();
     assert_eq!(error.code(), Code::LimitExceeded);
     // The kind of index is part of the structure.
-    let world = World::empty(Home::memory(), 4, MetricName::L2);
-    let mut other = shape(4, MetricName::L2);
+    let world = World::empty(IndexKind::Qg, Home::memory(), 4, MetricName::L2);
+    let mut other = shape(IndexKind::Qg, 4, MetricName::L2);
     other.vectors[0].index = IndexKind::Auto;
     let error = world.database.collection("c", Some(other)).err().unwrap();
     assert_eq!(error.code(), Code::SchemaMismatch);

@@ -35,6 +35,24 @@ pub(super) fn name_open_error(error: io::Error, _path: &Path) -> io::Error {
     }
 }
 
+/// Not every file system can.
+#[cfg(target_os = "linux")]
+pub(super) fn create_unnamed(dir: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::Mode;
+    use rustix::io::Errno;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn create_unnamed(_dir: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
 pub(super) fn dir_builder() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);

@@ -31,6 +31,10 @@ pub(super) fn name_open_error(error: io::Error, path: &Path) -> io::Error {
     }
 }
 
+pub(super) fn create_unnamed(_dir: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
 pub(super) fn dir_builder() -> DirBuilder {
     DirBuilder::new()
 }

@@ -3,7 +3,8 @@
 //! `golden/v1` was written by the first version: four collections with string and number keys,
 //! every metric, one and two vector fields, segments with and without a graph, a deletion
 //! file, and logs with puts and removals. `golden/v1-blocks` is the same, written when fields had come
-//! to lie in blocks. `CAIRN_WRITE_GOLDEN=1` writes the newest anew, which is right only before a release, or
+//! to lie in blocks. `golden/v1-codes` has three collections with what stands over vectors since: an HNSW graph with
+//! codes, a quantised graph, and lists. `CAIRN_WRITE_GOLDEN=1` writes the newest anew, which is right only before a release, or
 //! for a new format in a folder of its own.
 
 use std::path::{Path, PathBuf};
@@ -22,10 +23,31 @@ use crash::data::{self, Fields, Planned, Rec, Row, State, Value};
 use crash::files;
 use crash::lanes::Machine;
 
-const NAMES: [&str; 4] = ["graph", "numbers", "strings", "two"];
 const DIR: &str = "/golden";
+
+/// A folder of files, and the collections in it.
+struct Fixture {
+    folder: &'static str,
+    names: &'static [&'static str],
+}
+
+const FIRST: &[&str] = &["graph", "numbers", "strings", "two"];
+
 /// Oldest first.
-const FIXTURES: [&str; 2] = ["v1", "v1-blocks"];
+const FIXTURES: [Fixture; 3] = [
+    Fixture {
+        folder: "v1",
+        names: FIRST,
+    },
+    Fixture {
+        folder: "v1-blocks",
+        names: FIRST,
+    },
+    Fixture {
+        folder: "v1-codes",
+        names: &["coded", "listed", "quantised"],
+    },
+];
 
 fn schema(name: &str) -> Schema {
     let field = |name: &str, dim, metric, index| VectorField {
@@ -42,6 +64,19 @@ fn schema(name: &str) -> Schema {
         "graph" => (KeyType::U64, vec![field("v", 2, MetricName::L2, hnsw)]),
         "numbers" => (KeyType::U64, vec![field("v", 3, MetricName::Cosine, auto)]),
         "strings" => (KeyType::String, vec![field("v", 2, MetricName::L1, flat)]),
+        "coded" => {
+            let quantize = Quantize::Sq8;
+            let coded = field("v", 4, MetricName::L2, hnsw);
+            (KeyType::U64, vec![VectorField { quantize, ..coded }])
+        }
+        "listed" => {
+            let listed = field("v", 3, MetricName::L2, IndexKind::Ivf);
+            (KeyType::U64, vec![listed])
+        }
+        "quantised" => {
+            let quantised = field("v", 4, MetricName::L2, IndexKind::Qg);
+            (KeyType::U64, vec![quantised])
+        }
         _ => (
             KeyType::String,
             vec![
@@ -89,8 +124,18 @@ enum End {
     Logged,
 }
 
+/// What stands over the vectors of the first segment.
+fn index(name: &str) -> &'static str {
+    match name {
+        "graph" | "coded" => "hnsw",
+        "listed" => "ivf",
+        "quantised" => "qg",
+        _ => "flat",
+    }
+}
+
 fn rounds(name: &str) -> Vec<(Vec<u64>, Vec<u64>, End)> {
-    let many = if name == "graph" { 1_100 } else { 20 };
+    let many = if index(name) == "flat" { 20 } else { 1_100 };
     vec![
         ((0..many).collect(), vec![], End::Compacted),
         (vec![3, 4, many], vec![5], End::Flushed),
@@ -149,7 +194,8 @@ fn write_golden() {
     let machine = Machine::on(&disk, 0x601d);
     let database = Database::open(machine.env, Path::new(DIR), Options::default());
     let database = database.expect("a new database");
-    for name in NAMES {
+    let [.., newest] = &FIXTURES;
+    for &name in newest.names {
         let schema = schema(name);
         let made = database.create_collection(name, schema.clone());
         let collection = made.expect("a new collection");
@@ -183,7 +229,7 @@ fn write_golden() {
             let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
             bytes.truncate((used + 1).next_multiple_of(512));
         }
-        let target = golden_dir(FIXTURES[1]).join(below.trim_start_matches('/'));
+        let target = golden_dir(newest.folder).join(below.trim_start_matches('/'));
         make_dirs(&os, target.parent().expect("a directory"));
         let _ = os.remove_file(&target);
         let file = os.create(&target).expect("a new file");
@@ -240,9 +286,9 @@ fn committed(fixture: &str) -> files::Files {
     files
 }
 
-fn disk_of(files: &files::Files) -> SimDisk {
+fn disk_of(fixture: &Fixture, files: &files::Files) -> SimDisk {
     // Directories that hold nothing are not committed.
-    let roots = (1..=NAMES.len()).map(|id| format!("{DIR}/collections/{id:016x}"));
+    let roots = (1..=fixture.names.len()).map(|id| format!("{DIR}/collections/{id:016x}"));
     let dirs: Vec<String> = roots
         .flat_map(|root| ["wal", "seg", "del", "manifest"].map(|dir| format!("{root}/{dir}")))
         .collect();
@@ -251,11 +297,11 @@ fn disk_of(files: &files::Files) -> SimDisk {
 }
 
 /// Compares everything, and returns how many records there are.
-fn reads_back(database: &Database) -> usize {
+fn reads_back(fixture: &Fixture, database: &Database) -> usize {
     let report = database.verify(&Job::default()).expect("a report");
     assert_eq!(report.problems, []);
     let mut records = 0;
-    for (first, name) in (0..).zip(NAMES) {
+    for (first, &name) in (0..).zip(fixture.names) {
         let collection = database.open_collection(name).expect("a golden one");
         assert_eq!(*collection.schema(), schema(name), "{name}");
         let snapshot = collection.snapshot().expect("an open collection");
@@ -282,8 +328,8 @@ fn reads_back(database: &Database) -> usize {
             assert!(keys.contains(key) || name == "two", "{name}: {key:?}");
         }
         let stats = collection.stats().expect("an open collection");
-        let index = if name == "graph" { "hnsw" } else { "flat" };
-        assert_eq!(stats.segments[0].index, index, "{name}");
+        assert_eq!(stats.segments[0].index, index(name), "{name}");
+        assert_eq!(stats.code_bytes > 0, name == "coded", "{name}");
         assert_eq!(stats.segments.len(), 2, "{name}");
     }
     records
@@ -291,13 +337,13 @@ fn reads_back(database: &Database) -> usize {
 
 #[test]
 fn a_reader_reads_the_first_format_and_writes_nothing() {
-    for fixture in FIXTURES {
-        let disk = disk_of(&committed(fixture));
+    for fixture in &FIXTURES {
+        let disk = disk_of(fixture, &committed(fixture.folder));
         let before = disk.op_count();
         let machine = Machine::on(&disk, 1);
         let reader = Database::open_read_only(machine.env, Path::new(DIR), Options::default());
         let reader = reader.expect("the first format opens");
-        reads_back(&reader);
+        reads_back(fixture, &reader);
         reader.refresh().expect("nothing new");
         assert_eq!(disk.op_count(), before);
     }
@@ -308,14 +354,14 @@ fn the_first_format_reads_back_exactly_and_is_not_touched() {
     if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() {
         write_golden();
     }
-    for fixture in FIXTURES {
-        let files = committed(fixture);
-        let disk = disk_of(&files);
+    for fixture in &FIXTURES {
+        let files = committed(fixture.folder);
+        let disk = disk_of(fixture, &files);
         let before = disk.op_count();
         let machine = Machine::on(&disk, 1);
         let database = Database::open(machine.env, Path::new(DIR), Options::default());
         let database = database.expect("the first format opens");
-        let records = reads_back(&database);
+        let records = reads_back(fixture, &database);
         drop(database);
         let touched: Vec<String> = disk
             .trace()
@@ -326,7 +372,8 @@ fn the_first_format_reads_back_exactly_and_is_not_touched() {
         assert!(touched.is_empty(), "reading writes nothing: {touched:?}");
         let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
         println!(
-            "golden {fixture}: {} files, {bytes} bytes, {records} records",
+            "golden {}: {} files, {bytes} bytes, {records} records",
+            fixture.folder,
             files.len()
         );
     }
@@ -334,20 +381,20 @@ fn the_first_format_reads_back_exactly_and_is_not_touched() {
 
 #[test]
 fn the_first_format_is_written_to_and_goes_on() {
-    for fixture in FIXTURES {
+    for fixture in &FIXTURES {
         goes_on(fixture);
     }
 }
 
-fn goes_on(fixture: &str) {
-    let disk = disk_of(&committed(fixture));
+fn goes_on(fixture: &Fixture) {
+    let disk = disk_of(fixture, &committed(fixture.folder));
     let open = |seed| {
         let machine = Machine::on(&disk, seed);
         let opened = Database::open(machine.env, Path::new(DIR), Options::default());
         opened.expect("the first format opens")
     };
     let database = open(1);
-    for name in NAMES {
+    for &name in fixture.names {
         let collection = database.open_collection(name).expect("a golden one");
         let plan = planned(&schema(name), &[0, 50_000], WriteKind::Upsert, 9);
         let written = collection.write(plan.batch(&schema(name)), plan.options());
@@ -357,7 +404,7 @@ fn goes_on(fixture: &str) {
     }
     drop(database);
     let database = open(2);
-    for (first, name) in (0..).zip(NAMES) {
+    for (first, &name) in (0..).zip(fixture.names) {
         let collection = database.open_collection(name).expect("a golden one");
         let snapshot = collection.snapshot().expect("open");
         let mut before = expected(name, first * BATCHES + 1);

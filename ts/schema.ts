@@ -56,7 +56,7 @@ export interface VectorField {
   readonly type?: VectorType | undefined
   /**
    * Default `'auto'`: exact while small, a graph above: `'qg'` from 64 components on where there can be one and it fits
-   * a quarter of `memoryBudget`, else `'hnsw'`. `'qg'` is a quantised graph, faster to search and larger than HNSW: its nodes have codes
+   * a quarter of `memoryBudget`, else `'hnsw'`; `'ivf'` where vectors and graph would be more than all of it. `'qg'` is a quantised graph, faster to search and larger than HNSW: its nodes have codes
    * of their neighbours; of `'f32'` vectors under `'cosine'` or `'l2'`. `'ivf'` is for vectors that are more than memory: they and
    * their codes stay in the file, in lists of neighbours, of which a search reads a few; slower than a graph, and with a few
    * bytes a row in memory; of `'f32'` under `'cosine'`, `'l2'` or `'dot'`.

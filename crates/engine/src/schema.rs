@@ -148,7 +148,7 @@ pub enum MetricName {
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum IndexKind {
     /// Chosen by size, kind and memory: flat while small, above that a quantised graph where there can be one and
-    /// memory allows, else HNSW.
+    /// memory allows, else HNSW; clustered postings where there can be any and memory allows neither.
     Auto,
     /// Always exact.
     Flat,
@@ -507,19 +507,28 @@ impl VectorField {
 
     /// Settings of a graph over `rows` of its vectors, or `None` where it never has one. Where it may choose,
     /// it is the quantised graph over vectors of 64 components or more, unless that takes more than a quarter of
-    /// `memory` bytes.
+    /// `memory` bytes; and lists, which stay in the file, where vectors and graph would take more than all of them.
     pub(crate) fn graph(&self, seed: u64, rows: usize, memory: usize) -> Option<GraphConfig> {
         if !self.has_graphs() {
             return None;
         }
         let settings = match &self.index {
-            IndexKind::Ivf => {
-                let config = ivf::Config { lists: None, seed };
-                return Some(GraphConfig::Clusters(config));
-            }
             IndexKind::Hnsw(settings) => settings.clone(),
             _ => HnswSettings::for_m(16),
         };
+        let hnsw = GraphConfig::Hnsw(settings.config(seed));
+        let is_listed = match self.index {
+            IndexKind::Auto => {
+                let row_bytes = self.row_bytes() + hnsw.row_bytes(self.width());
+                let is_too_much = rows.saturating_mul(row_bytes) > memory;
+                self.quantize.is_none() && self.may_be_listed() && is_too_much
+            }
+            _ => self.index == IndexKind::Ivf,
+        };
+        if is_listed {
+            let config = ivf::Config { lists: None, seed };
+            return Some(GraphConfig::Clusters(config));
+        }
         let usual = qg::Config::new(self.dim as usize);
         let fits = || rows.saturating_mul(usual.record_bytes(self.dim as usize)) <= memory / 4;
         let is_quantised = match self.index {
@@ -531,7 +540,7 @@ impl VectorField {
         };
         Some(match is_quantised {
             true => GraphConfig::Quantised(qg::Config { seed, ..usual }),
-            false => GraphConfig::Hnsw(settings.config(seed)),
+            false => hnsw,
         })
     }
 
@@ -544,6 +553,11 @@ impl VectorField {
     pub(crate) fn may_be_quantised(&self) -> bool {
         let is_estimated = matches!(self.metric, MetricName::Cosine | MetricName::L2);
         is_estimated && self.kind == VectorKind::F32
+    }
+
+    /// Whether lists can be made of its vectors.
+    fn may_be_listed(&self) -> bool {
+        self.kind == VectorKind::F32 && self.metric != MetricName::L1
     }
 
     /// Whether memory holds vectors of length one, and the given ones are kept beside them. Rounded ones
@@ -576,8 +590,7 @@ impl VectorField {
         if self.kind.varies() && matches!(self.index, IndexKind::Hnsw(_)) {
             return wrong("a field whose vectors differ in length has no graph");
         }
-        let is_estimated = self.kind == VectorKind::F32 && self.metric != MetricName::L1;
-        if self.index == IndexKind::Ivf && !is_estimated {
+        if self.index == IndexKind::Ivf && !self.may_be_listed() {
             return wrong("an index of kind ivf is over vectors of f32 under cosine, l2 or dot");
         }
         if self.index == IndexKind::Qg && !self.may_be_quantised() {

@@ -317,7 +317,8 @@ impl Collection {
         if rows < GRAPH_ROWS_MIN {
             return 0;
         }
-        let of_field = |shape: &VectorField| match shape.graph(self.id, rows, 0) {
+        let memory = self.options.memory_budget;
+        let of_field = |shape: &VectorField| match shape.graph(self.id, rows, memory) {
             Some(config @ GraphConfig::Clusters(_)) => {
                 shape.row_bytes() + config.row_bytes(shape.width())
             }

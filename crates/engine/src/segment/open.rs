@@ -87,7 +87,7 @@ pub(crate) fn open(
     for ((index, field), read) in schema.vectors.iter().enumerate().zip(graphs) {
         let (graph, clusters, codes) = read;
         // There are lists where vectors are more than memory, and before there are any, too.
-        let stays = memory_map || field.index == IndexKind::Ivf;
+        let stays = memory_map || field.index == IndexKind::Ivf || clusters.is_some();
         let jumps = graph.is_some() || clusters.is_some();
         let ends = file.vector_ends(index, field, rows)?;
         let lent = match stays {

@@ -197,6 +197,34 @@ fn vectors_and_lists_stay_in_the_file_and_the_cache_keeps_what_is_asked_for() {
 }
 
 #[test]
+fn who_leaves_the_choice_gets_lists_where_vectors_and_graph_are_more_than_memory() {
+    let bytes = ROWS * 64 * 4;
+    for (memory_budget, metric, name) in [
+        (bytes, MetricName::Cosine, "ivf"),
+        (bytes, MetricName::L1, "hnsw"),
+        (2 * bytes, MetricName::Dot, "hnsw"),
+        (16 * bytes, MetricName::L2, "qg"),
+    ] {
+        let options = Options {
+            memory_budget,
+            ..Options::default()
+        };
+        let home = Home::directory("choice");
+        let world = World::with(options, IndexKind::Auto, home, 64, metric);
+        world.write(0..ROWS);
+        world.collection.compact(&Job::default()).unwrap();
+        assert_eq!(
+            indexes(&world.collection),
+            [name],
+            "{memory_budget} {metric:?}"
+        );
+        let stats = world.collection.stats().unwrap();
+        assert_eq!(stats.mapped_bytes > 0, name == "ivf");
+        world.database.close().unwrap();
+    }
+}
+
+#[test]
 fn lists_of_an_encrypted_database_are_read_through_its_key() {
     let options = || Options {
         encryption: Some(crash::sealed::next_key()),

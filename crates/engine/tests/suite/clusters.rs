@@ -1,8 +1,6 @@
 //! A field with an index of kind `ivf`: lists that stay in their file, near answers with exact distances, whatever is
 //! filtered and deleted, the same after a reopen, and sections that are checked as every other.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -283,7 +281,7 @@ fn damage_is_named_whether_a_search_or_a_check_meets_it() {
             .snapshot()
             .unwrap()
             .search(&request, &Stop::never());
-        let error = found.err().expect(name);
+        let error = found.expect_err(name);
         assert_eq!(error.code(), Code::Corrupt, "{name}: {error}");
         let section = text_of(&error, "section");
         assert!(

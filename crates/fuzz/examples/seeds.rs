@@ -117,6 +117,7 @@ fn main() {
     );
     put("graph", "small", &cairn_fuzz::graph(40));
     put("codebooks", "coded", &cairn_fuzz::coded(20));
+    put("lists", "small", &cairn_fuzz::lists(40));
     for (name, bytes) in codebooks() {
         put("codebooks", name, &bytes);
     }

@@ -588,6 +588,42 @@ pub fn coded(rows: u8) -> Vec<u8> {
     }
 }
 
+/// Lists over `rows` rows: what the target `lists` takes apart.
+#[must_use]
+pub fn lists(rows: u8) -> Vec<u8> {
+    use cairn_index::ivf::{Config, Ivf, Region};
+    use cairn_index::{Metric, SingleThread, Vectors};
+    let mut vectors = Vectors::with_capacity(3, usize::from(rows));
+    for row in 0..rows {
+        vectors.push(&[f32::from(row % 7), f32::from(row / 7), 1.0]);
+    }
+    let config = Config {
+        lists: Some(4),
+        seed: 1,
+    };
+    let built = Ivf::build(&vectors, Metric::L2, &config, &SingleThread, &()).expect("lists");
+    let mut head = Vec::new();
+    let put = |part: &[u8]| {
+        head.extend_from_slice(part);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    match built.head().write_head(put) {
+        Ok(()) => {}
+    }
+    let length = u16::try_from(head.len()).expect("a small head");
+    // Components less one, and the metric.
+    let mut bytes = [&[rows, 2, 1][..], &length.to_le_bytes(), &head].concat();
+    for region in [Region::Coarse, Region::Fine] {
+        let put = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let written = built.write_region(region, &vectors, &SingleThread, &(), put);
+        written.expect("memory");
+    }
+    bytes
+}
+
 /// A log of two files with two frames each, the length of the first before them.
 #[must_use]
 pub fn log() -> Vec<u8> {

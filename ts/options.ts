@@ -91,7 +91,7 @@ export interface OpenOptions {
   /** Not available in this version. */
   readonly cacheBytes?: number | undefined
   /**
-   * Bytes of stored fields that are kept in memory for later reads, at most; a quarter of `memoryBudget` when
+   * Bytes of stored fields, and of codes of `'ivf'` fields, that are kept in memory for later reads, at most; a quarter of `memoryBudget` when
    * that is less. Integer from 0 (none), default 256 MiB. Larger: fewer reads of the disk by `get`, and by searches that
    * return fields; `stats().blockCache` tells how many. Scans and merges put nothing in.
    */

@@ -233,7 +233,7 @@ export interface SearchEffort {
   readonly efSearch?: number | undefined
   /** Compare with every record. */
   readonly exact?: boolean | undefined
-  /** Exact re-scoring of that many candidates. Vectors of this version are not quantised, so it changes nothing. */
+  /** Exact re-scoring of that many candidates. What codes find is measured by its vectors always, so it changes nothing. */
   readonly rerank?: boolean | number | undefined
   /** Leave out what is farther. For a search with one vector and nothing else. */
   readonly maxDistance?: number | undefined

@@ -31,8 +31,8 @@ pub enum KillPoint {
     K10Vectors,
     /// A graph of links alone (HNSW) written. Passed once for each; segments of flushes have none.
     K11Graph,
-    /// Codes written: a quantised graph, of which links and codes are one section, or the codes of a
-    /// field. Passed once for each. Codes that memory makes for itself are never written.
+    /// Codes written: a quantised graph, of which links and codes are one section, lists, or the codes of
+    /// a field. Passed once for each. Codes that memory makes for itself are never written.
     K12Codes,
     /// Payload written, with the indexes of fields and the words of texts.
     K13Payload,

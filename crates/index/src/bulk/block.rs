@@ -131,12 +131,12 @@ pub(super) fn nearest(
             *worst = f32::from_bits((last >> 32) as u32) - own;
         }
     };
-    // A NaN counts as below here, and enters nowhere: it is no key's distance.
     // Never below what the sums could round to: what is left out must not depend on when `bound` was asked.
     let mut worst = bound + 4.0 * f32::EPSILON * (bound + own) - own;
     if worst.is_nan() {
         worst = f32::INFINITY;
     }
+    // A NaN counts as below here, and enters nowhere: it is no key's distance.
     let (products, rest) = products.as_chunks::<ROWS>();
     let (squares, squares_rest) = squares.as_chunks::<ROWS>();
     for (part, (products, squares)) in products.iter().zip(squares).enumerate() {
